@@ -1,0 +1,218 @@
+package envelope_test
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+)
+
+// What was sealed comes out again, batch by batch and event by event.
+// rule 5
+func TestEnvelope_RoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.SliceOfN(drawBatch(), 0, 4).Draw(t, "batches")
+		var builder envelope.Builder
+		for _, b := range want {
+			encoded, err := envelope.AppendBatch(nil, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			builder.Add(encoded)
+		}
+		size, count := builder.Len(), builder.Count()
+		message := builder.Seal()
+		if len(message) != size || count != len(want) {
+			t.Fatalf("a message of %d bytes and %d batches was announced as %d bytes and %d", len(message), len(want), size, count)
+		}
+		opened, err := envelope.Open(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []*event.Batch{}
+		for i := range opened {
+			if late, corrected := want[i].Late(), want[i].Corrected(); opened[i].Late != late || opened[i].Corrected != corrected {
+				t.Fatalf("batch %d: got %d late, %d corrected; want %d, %d", i, opened[i].Late, opened[i].Corrected, late, corrected)
+			}
+			if opened[i].RowCount() != len(want[i].Events) {
+				t.Fatalf("batch %d has %d rows, want %d", i, opened[i].RowCount(), len(want[i].Events))
+			}
+			b, err := reopen(&opened[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, b)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Appending to a buffer leaves what is in front of it, also on failure.
+func TestAppendBatch_Appends(t *testing.T) {
+	t.Parallel()
+	b := tourBatch(3)
+	alone, err := envelope.AppendBatch(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := envelope.AppendBatch([]byte("before"), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := append([]byte("before"), alone...); !bytes.Equal(behind, want) {
+		t.Error("the encoding depends on what is in front of it")
+	}
+	b.Events[0].Session = 1
+	if kept, err := envelope.AppendBatch([]byte("before"), b); err == nil || string(kept) != "before" {
+		t.Errorf("a failed append returned %q, %v", kept, err)
+	}
+}
+
+// A batch that could not be opened again must not be sealed: it would take all
+// others of its envelope with it. // rule 1
+func TestAppendBatch_RefusesWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*event.Batch){
+		"event of no session":        func(b *event.Batch) { b.Events[1].Session = 1 },
+		"event of session -1":        func(b *event.Batch) { b.Events[1].Session = -1 },
+		"event at a negative index":  func(b *event.Batch) { b.Events[1].Index = -1 },
+		"event at an index too high": func(b *event.Batch) { b.Events[1].Index = event.MaxEvents + 1 },
+		"too many events": func(b *event.Batch) {
+			b.Events = slices.Repeat(b.Events[:1], event.MaxEvents+1)
+		},
+		"report of no session":    func(b *event.Batch) { b.Report = &event.Report{Session: 1} },
+		"rejection without code":  func(b *event.Batch) { b.Rejected = []event.Rejection{{Index: 1}} },
+		"rejection at index -2":   func(b *event.Batch) { b.Rejected = []event.Rejection{{Index: -2, Code: event.InvalidText}} },
+		"rejection at high index": func(b *event.Batch) { b.Rejected = []event.Rejection{{Index: 40_000, Code: event.InvalidText}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := tourBatch(3)
+			spoil(b)
+			if _, err := envelope.AppendBatch(nil, b); err == nil {
+				t.Error("the batch was encoded")
+			}
+		})
+	}
+}
+
+func TestBuilder_SealedMessageIsItsOwn(t *testing.T) {
+	t.Parallel()
+	encoded, err := envelope.AppendBatch(nil, tourBatch(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var builder envelope.Builder
+	builder.Add(encoded)
+	first := builder.Seal()
+	before := bytes.Clone(first)
+	if builder.Count() != 0 {
+		t.Errorf("a sealed builder still has %d batches", builder.Count())
+	}
+	builder.Add(encoded)
+	builder.Add(encoded)
+	second := builder.Seal()
+	clear(encoded)
+	if !bytes.Equal(first, before) {
+		t.Error("a sealed message changed")
+	}
+	if batches, err := envelope.Open(second); err != nil || len(batches) != 2 {
+		t.Errorf("the second message: %d batches, %v", len(batches), err)
+	}
+}
+
+func TestOpen_Empty(t *testing.T) {
+	t.Parallel()
+	var builder envelope.Builder
+	if batches, err := envelope.Open(builder.Seal()); err != nil || len(batches) != 0 {
+		t.Errorf("got %d batches, %v", len(batches), err)
+	}
+}
+
+// No damage to a single byte goes unnoticed, wherever it is. // rule 1
+func TestOpen_EveryByteFlipIsNoticed(t *testing.T) {
+	t.Parallel()
+	message := seal(t, tourBatch(3), &event.Batch{Tenant: "acme", Rejected: []event.Rejection{{Code: event.InvalidText, Raw: "{}"}}})
+	for at := range message {
+		for _, mask := range []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} {
+			damaged := bytes.Clone(message)
+			damaged[at] ^= mask
+			_, err := envelope.Open(damaged)
+			if !errors.Is(err, envelope.ErrDamaged) && !errors.Is(err, envelope.ErrVersion) {
+				t.Fatalf("byte %d with %02x flipped: %v", at, mask, err)
+			}
+		}
+	}
+}
+
+func TestOpen_EveryTruncationIsNoticed(t *testing.T) {
+	t.Parallel()
+	message := seal(t, tourBatch(3))
+	for size := range message {
+		if _, err := envelope.Open(message[:size:size]); !errors.Is(err, envelope.ErrDamaged) {
+			t.Fatalf("%d of %d bytes: %v", size, len(message), err)
+		}
+	}
+	if _, err := envelope.Open(append(bytes.Clone(message), 0)); !errors.Is(err, envelope.ErrDamaged) {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
+// A newer build's envelope stays in the queue, whatever it holds: it is not
+// damaged, this build is old.
+func TestOpen_FutureVersion(t *testing.T) {
+	t.Parallel()
+	for version := envelope.Version + 1; version < 256; version++ {
+		message := append([]byte("NXRO"), byte(version), 1, 2, 3)
+		message = append(message, make([]byte, 40)...)
+		_, err := envelope.Open(message)
+		if !errors.Is(err, envelope.ErrVersion) || errors.Is(err, envelope.ErrDamaged) {
+			t.Fatalf("version %d: %v", version, err)
+		}
+	}
+}
+
+// Counts that the input only claims cost nothing. // rule 9
+func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
+	t.Parallel()
+	most := bytes.Repeat([]byte{0xff}, 9) // a uvarint of 2^63-1
+	most = append(most[:8:8], 0x7f)
+	head := func(parts ...[]byte) []byte {
+		batch := make([]byte, 16+16+16+8)
+		batch = append(batch, 0, 0, 0, 0) // texts and counts of nothing
+		for _, part := range parts {
+			batch = append(batch, part...)
+		}
+		return batch
+	}
+	for name, message := range map[string][]byte{
+		"batches":    patch([]byte{}, 1<<32-1),
+		"length":     patch([]byte{0xff, 0xff, 0xff, 0xff}, 1),
+		"tenant":     patch(sized(append(make([]byte, 56), most...)), 1),
+		"sessions":   patch(sized(head(most)), 1),
+		"rejections": patch(sized(head([]byte{0}, most)), 1),
+		"rows":       patch(sized(head([]byte{0, 0, 0}, most)), 1),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := envelope.Open(message)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, envelope.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		// Other tests allocate meanwhile; a believed count would be gigabytes.
+		if made := after.TotalAlloc - before.TotalAlloc; made > 256<<20 {
+			t.Errorf("%s: %d bytes were made for %d", name, made, len(message))
+		}
+	}
+}
