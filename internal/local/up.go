@@ -1,0 +1,230 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/devstack"
+	"github.com/nexero-vr/nexero/internal/ingestd"
+	"github.com/nexero-vr/nexero/internal/lifecycle"
+	"github.com/nexero-vr/nexero/internal/obs"
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/version"
+	"github.com/nexero-vr/nexero/internal/workerd"
+)
+
+// The parts that a process can run.
+const (
+	serviceNATS     = "nats"
+	servicePostgres = "postgres"
+	serviceIngest   = "ingest"
+	serviceWorker   = "worker"
+)
+
+// storeDeadline is how long a stopping PostgreSQL or NATS server may take. A
+// checkpoint after a heavy load takes its time.
+const storeDeadline = 60 * time.Second
+
+// Options are what Up needs beside the configuration.
+type Options struct {
+	// FetchCommand is how this program calls [devstack.FetchMain]; empty for a
+	// program that cannot download PostgreSQL.
+	FetchCommand []string
+	// Ready is called once, when everything serves, with what run.json says.
+	Ready func(RunFile)
+}
+
+// Up runs the chosen services until ctx ends and stops them in order.
+func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) (err error) {
+	lock, err := lockDataDir(cfg.Local.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	// A run file from before a crash must not be taken for this process's own.
+	if err := (RunFile{}).remove(cfg.Local.DataDir); err != nil {
+		return fmt.Errorf("local: remove the old run file: %w", err)
+	}
+	registry, err := obs.NewRegistry(version.Get())
+	if err != nil {
+		return err
+	}
+	p := &pipeline{
+		cfg: cfg, log: log, registry: registry, group: lifecycle.NewGroup(log),
+		fetchCommand: options.FetchCommand, run: RunFile{PID: os.Getpid()},
+	}
+	// After Run this does nothing.
+	defer func() { err = errors.Join(err, p.group.Close()) }()
+	for _, start := range []func(context.Context) error{
+		p.startNATS, p.startPostgres, p.startWorker, p.startIngest, p.startMetrics,
+	} {
+		if err := start(ctx); err != nil {
+			return err
+		}
+	}
+	p.group.Add(lifecycle.Service{
+		Name: "run file",
+		Run: func(ctx context.Context) error {
+			if err := p.run.write(cfg.Local.DataDir); err != nil {
+				return err
+			}
+			options.Ready(p.run)
+			<-ctx.Done()
+			return nil
+		},
+		Stop: func(context.Context) error { return p.run.remove(cfg.Local.DataDir) },
+	})
+	return p.group.Run(ctx)
+}
+
+// lockDataDir makes the data directory if need be and takes it for this process.
+func lockDataDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // an unprivileged PostgreSQL must pass through
+		return nil, fmt.Errorf("local: make the data directory: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, "nexero.lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("local: lock the data directory: %w", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("local: %s is used by another process; stop it, or choose another --data-dir", dir)
+	}
+	return lock, nil
+}
+
+// pipeline is what one Up builds.
+type pipeline struct {
+	cfg      *config.Up
+	log      *slog.Logger
+	registry *prometheus.Registry
+	group    *lifecycle.Group
+	checks   []obs.Check
+	run      RunFile
+
+	fetchCommand []string
+}
+
+func (p *pipeline) runs(service string) bool {
+	return slices.Contains(p.cfg.Demo.Services, service)
+}
+
+func (p *pipeline) startNATS(ctx context.Context) error {
+	if !p.runs(serviceNATS) {
+		p.run.NATSURL = p.cfg.Queue.URL.Reveal()
+		return nil
+	}
+	server, err := devstack.StartNATS(ctx, devstack.NATSConfig{
+		StoreDir: filepath.Join(p.cfg.Local.DataDir, "nats"),
+		MaxStore: int64(p.cfg.Queue.MaxBytes) + keyBucketRoom,
+		Log:      p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.group.Add(lifecycle.Service{Name: "nats", Stop: server.Stop, Deadline: storeDeadline})
+	p.run.NATSURL = server.URL()
+	return p.cfg.Queue.URL.UnmarshalText([]byte(server.URL()))
+}
+
+// keyBucketRoom is what the store has beyond the event stream's limit, so that
+// keys can be changed while the queue is full.
+const keyBucketRoom = 1 << 30
+
+func (p *pipeline) startPostgres(ctx context.Context) error {
+	if !p.runs(servicePostgres) {
+		p.run.DatabaseURL = p.cfg.Database.URL.Reveal()
+		return nil
+	}
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{
+		DataDir:      filepath.Join(p.cfg.Local.DataDir, "postgres"),
+		FetchCommand: p.fetchCommand,
+		Log:          p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.group.Add(lifecycle.Service{Name: "postgres", Stop: server.Stop, Deadline: storeDeadline})
+	p.run.DatabaseURL = server.URL()
+	if err := p.cfg.Database.URL.UnmarshalText([]byte(server.URL())); err != nil {
+		return err
+	}
+	// A private database belongs to this program, so its schema follows it.
+	return postgres.Migrate(ctx, server.URL(), p.log)
+}
+
+func (p *pipeline) startWorker(ctx context.Context) error {
+	if !p.runs(serviceWorker) {
+		return nil
+	}
+	if err := p.needs(serviceWorker, "NEXERO_NATS_URL", p.run.NATSURL); err != nil {
+		return err
+	}
+	if err := p.needs(serviceWorker, "NEXERO_DATABASE_URL", p.run.DatabaseURL); err != nil {
+		return err
+	}
+	cfg := p.cfg.Worker()
+	w, err := workerd.New(ctx, &cfg, p.log.With(slog.String("service", serviceWorker)), p.labelled(serviceWorker))
+	if err != nil {
+		return err
+	}
+	p.checks = append(p.checks, w.Checks()...)
+	p.group.Add(lifecycle.Service{Name: serviceWorker, Run: w.Run, Deadline: p.cfg.Process.DrainTimeout + time.Second})
+	return nil
+}
+
+func (p *pipeline) startIngest(ctx context.Context) error {
+	if !p.runs(serviceIngest) {
+		return nil
+	}
+	if err := p.needs(serviceIngest, "NEXERO_NATS_URL", p.run.NATSURL); err != nil {
+		return err
+	}
+	cfg := p.cfg.Ingest()
+	i, err := ingestd.New(ctx, &cfg, p.log.With(slog.String("service", serviceIngest)), p.labelled(serviceIngest))
+	if err != nil {
+		return err
+	}
+	p.checks = append(p.checks, i.Checks()...)
+	p.group.Add(lifecycle.Service{Name: serviceIngest, Run: i.Run, Deadline: p.cfg.Process.DrainTimeout + time.Second})
+	if p.run.APIKey, err = p.ensureKey(ctx); err != nil {
+		return err
+	}
+	p.run.URL = "http://" + i.Addr()
+	return nil
+}
+
+func (p *pipeline) startMetrics(ctx context.Context) error {
+	server, err := obs.Listen(ctx, p.cfg.Process.MetricsListen, p.registry, p.checks, p.log)
+	if err != nil {
+		return err
+	}
+	p.group.Add(lifecycle.Service{Name: "metrics", Run: server.Run})
+	if address := server.Addr(); address != "" {
+		p.run.MetricsURL = "http://" + address + "/metrics"
+	}
+	return nil
+}
+
+// needs reports a service that cannot run alone.
+func (p *pipeline) needs(service, variable, value string) error {
+	if value != "" {
+		return nil
+	}
+	return fmt.Errorf("local: the service %s needs %s, or the service that provides it in --services", service, variable)
+}
+
+// labelled keeps the metrics of two services in one process apart.
+func (p *pipeline) labelled(service string) prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, p.registry)
+}

@@ -1,0 +1,218 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/pflag"
+
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// settings are the defaults, changed by env.
+func settings(t *testing.T, env ...string) *config.Up {
+	t.Helper()
+	flags := pflag.NewFlagSet("up", pflag.ContinueOnError)
+	if err := config.Register[config.Up](flags); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load[config.Up](flags, append(env, "NEXERO_LISTEN=127.0.0.1:0", "NEXERO_METRICS_LISTEN=127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// start runs Up and returns what it says of itself and how to stop it.
+func start(t *testing.T, cfg *config.Up) (run RunFile, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ready, ended := make(chan RunFile, 1), make(chan error, 1)
+	go func() {
+		ended <- Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(run RunFile) { ready <- run }})
+	}()
+	stop = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	select {
+	case run = <-ready:
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("Up ended before it was ready: %v", err)
+	}
+	return run, stop
+}
+
+func post(t *testing.T, run RunFile, body string) (status int, answer map[string]any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, run.URL+"/api/v1/unreal/tracking/batch", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Api-Key", run.APIKey)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, answer
+}
+
+const oneEvent = `{"session_id":"7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8","events":[{"event_type":"zone_enter","timestamp":1763800000.25,"zone_name":"kitchen"}]}`
+
+// The whole pipeline on somebody else's database, then again on the same data
+// directory: the same key, the same store.
+//
+// rule 2, rule 10
+func TestUp_KeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	dir, database := t.TempDir(), testkit.Database(t)
+	cfg := func() *config.Up {
+		return settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_DATABASE_URL="+database, "NEXERO_SERVICES=nats,ingest,worker")
+	}
+	first, stop := start(t, cfg())
+	if status, answer := post(t, first, oneEvent); status != http.StatusAccepted || answer["processed"] != 1.0 {
+		t.Fatalf("answer %d %v", status, answer)
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, runFileName)); err == nil {
+		t.Error("the run file is left behind")
+	}
+	second, stop := start(t, cfg())
+	if second.APIKey != first.APIKey {
+		t.Error("a restart made another key")
+	}
+	if status, _ := post(t, second, oneEvent); status != http.StatusAccepted {
+		t.Errorf("status %d", status)
+	}
+	awaitEvents(t, database, 1)
+	metrics := scrape(t, second.MetricsURL)
+	for _, name := range []string{"nexero_build_info", `service="ingest"`, `service="worker"`} {
+		if !strings.Contains(metrics, name) {
+			t.Errorf("metrics lack %s", name)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+}
+
+func TestUp_OneProcessADataDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, _ = start(t, settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats"))
+	err := Up(t.Context(), settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats"), testkit.Logger(t), Options{})
+	if err == nil || !strings.Contains(err.Error(), "is used by another process") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUp_SaysWhatAServiceNeeds(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ services, env, want string }{
+		{"ingest", "", "ingest needs NEXERO_NATS_URL"},
+		{"worker", "", "worker needs NEXERO_NATS_URL"},
+		{"worker,nats", "", "worker needs NEXERO_DATABASE_URL"},
+	} {
+		t.Run(test.services, func(t *testing.T) {
+			t.Parallel()
+			cfg := settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES="+test.services)
+			err := Up(t.Context(), cfg, testkit.Logger(t), Options{})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+// rule 8
+func TestUp_GivenKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	made, stop := start(t, settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats,ingest"))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	given, _ := start(t, settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY="+made.APIKey))
+	if status, answer := post(t, given, oneEvent); status != http.StatusAccepted {
+		t.Errorf("answer %d %v", status, answer)
+	}
+	given.APIKey = ""
+	if status, _ := post(t, given, oneEvent); status != http.StatusUnauthorized {
+		t.Errorf("without a key: status %d, want 401", status)
+	}
+	err := Up(t.Context(), settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY=secret-nonsense"),
+		testkit.Logger(t), Options{})
+	if err == nil || strings.Contains(err.Error(), "secret-nonsense") {
+		t.Errorf("error %v, want one without the key", err)
+	}
+}
+
+func scrape(t *testing.T, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	var text bytes.Buffer
+	if _, err := io.Copy(&text, response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+// awaitEvents waits until the ledger knows the batch and its repeat, and checks
+// that n events are stored.
+func awaitEvents(t *testing.T, database string, n int) {
+	t.Helper()
+	db, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 6000 {
+		var events, repeats int
+		err := db.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM nexero.events), (SELECT count(*) FROM nexero.batch_repeats)`).Scan(&events, &repeats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if repeats == 1 {
+			if events != n {
+				t.Errorf("%d events, want %d", events, n)
+			}
+			return
+		}
+		<-tick.C
+	}
+	t.Error("the repeat does not arrive")
+}
