@@ -1,0 +1,153 @@
+package devstack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	superuser = "postgres"
+
+	clusterName    = "cluster"
+	unfinishedName = "cluster.unfinished"
+	passwordName   = "password"
+	portName       = "port"
+)
+
+// files names what lies in a data directory: the cluster (PostgreSQL's own data
+// directory) and beside it what we need to find it again.
+type files struct {
+	dir     string
+	account *account
+}
+
+func (f files) cluster() string { return filepath.Join(f.dir, clusterName) }
+
+// openFiles makes dir if it is missing and checks that the server can live in it.
+func openFiles(dir string, account *account) (files, error) {
+	if dir == "" {
+		return files{}, errors.New("no data directory given")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return files{}, err
+	}
+	if err := os.MkdirAll(dir, account.dirMode()); err != nil {
+		return files{}, err
+	}
+	// Links resolved, because the server reports its directory that way.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return files{}, err
+	}
+	return files{dir: dir, account: account}, account.reach(dir)
+}
+
+// major is the version that made the cluster; 0 when there is none yet. A
+// directory with anything else in it is refused, never cleared.
+func (f files) major() (int, error) {
+	text, err := os.ReadFile(filepath.Join(f.cluster(), "PG_VERSION"))
+	if err == nil {
+		major, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			return 0, fmt.Errorf("%s: PG_VERSION: %w", f.cluster(), err)
+		}
+		return major, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return 0, err
+	}
+	ours := []string{lockName, unfinishedName, passwordName, portName}
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case name == "PG_VERSION":
+			return 0, fmt.Errorf("%s is a cluster of another installation: give its address instead of its directory", f.dir)
+		case !slices.Contains(ours, name):
+			return 0, fmt.Errorf("%s holds %s and no cluster of ours: give an empty or a new directory", f.dir, name)
+		}
+	}
+	return 0, nil
+}
+
+// create makes the cluster under another name and renames it when it is
+// complete, so that a crash in between leaves nothing that looks like data. Only
+// such a remainder, which no server ever ran on, is cleared.
+func (f files) create(ctx context.Context, bin binaries) error {
+	if err := f.createPassword(); err != nil {
+		return err
+	}
+	unfinished := filepath.Join(f.dir, unfinishedName)
+	if err := os.RemoveAll(unfinished); err != nil {
+		return err
+	}
+	if err := os.Mkdir(unfinished, 0o700); err != nil {
+		return err
+	}
+	if err := f.account.own(unfinished); err != nil {
+		return err
+	}
+	if _, err := f.account.output(ctx, f.dir, bin.path("initdb"),
+		"--pgdata="+unfinished, "--username="+superuser, "--pwfile="+filepath.Join(f.dir, passwordName),
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums"); err != nil {
+		return err
+	}
+	if err := os.Rename(unfinished, f.cluster()); err != nil {
+		return err
+	}
+	return syncDir(f.dir)
+}
+
+func (f files) createPassword() error {
+	path := filepath.Join(f.dir, passwordName)
+	if _, err := os.Stat(path); err == nil {
+		return nil // of an attempt that did not finish
+	}
+	if err := os.WriteFile(path, []byte(rand.Text()+"\n"), 0o600); err != nil {
+		return err
+	}
+	return f.account.own(path)
+}
+
+func (f files) password() (string, error) {
+	text, err := os.ReadFile(filepath.Join(f.dir, passwordName))
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// lastPort is the port that the server had the last time, 0 when unknown.
+func (f files) lastPort() int {
+	text, err := os.ReadFile(filepath.Join(f.dir, portName))
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return port
+}
+
+func (f files) rememberPort(port int) error {
+	return os.WriteFile(filepath.Join(f.dir, portName), []byte(strconv.Itoa(port)+"\n"), 0o600)
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
