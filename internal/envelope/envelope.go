@@ -31,6 +31,7 @@ var (
 	ErrDamaged = errors.New("envelope: damaged")
 )
 
+//nolint:gochecknoglobals // a table that never changes
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Builder collects encoded batches and seals them into one message. The zero
@@ -83,7 +84,7 @@ func AppendBatch(dst []byte, b *event.Batch) ([]byte, error) {
 	dst = append(dst, b.ID[:]...)
 	dst = append(dst, b.ReceiptID[:]...)
 	dst = append(dst, b.Digest[:]...)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.ReceivedAt)) //nolint:gosec // two's complement on purpose
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.ReceivedAt))
 	dst = appendString(dst, b.Tenant)
 	dst = appendString(dst, b.CorrelationID)
 	dst = appendCount(dst, b.Late())
@@ -109,9 +110,9 @@ func AppendBatch(dst []byte, b *event.Batch) ([]byte, error) {
 	for i := range b.Events {
 		rowStart := len(dst)
 		dst = appendRow(dst, &b.Events[i], b.ReceivedAt)
-		binary.LittleEndian.PutUint32(dst[lengths+4*i:], uint32(len(dst)-rowStart)) //nolint:gosec // bounded by Limits.EventBytes
+		binary.LittleEndian.PutUint32(dst[lengths+4*i:], uint32(len(dst)-rowStart))
 	}
-	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4)) //nolint:gosec // bounded by Limits.InflatedBytes
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
 	return dst, nil
 }
 
@@ -169,7 +170,7 @@ func appendReport(dst []byte, r *event.Report) []byte {
 }
 
 func appendCount(dst []byte, n int) []byte {
-	return binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // a length is never negative
+	return binary.AppendUvarint(dst, uint64(n))
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -2,6 +2,7 @@ package envelope_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"slices"
@@ -188,8 +189,8 @@ func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
 	most := bytes.Repeat([]byte{0xff}, 9) // a uvarint of 2^63-1
 	most = append(most[:8:8], 0x7f)
 	head := func(parts ...[]byte) []byte {
-		batch := make([]byte, 16+16+16+8)
-		batch = append(batch, 0, 0, 0, 0) // texts and counts of nothing
+		// Three ids, a time, two empty texts, two counts of nothing.
+		batch := bytes.Repeat([]byte{0}, 16+16+16+8+4)
 		for _, part := range parts {
 			batch = append(batch, part...)
 		}
@@ -198,7 +199,7 @@ func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
 	for name, message := range map[string][]byte{
 		"batches":    patch([]byte{}, 1<<32-1),
 		"length":     patch([]byte{0xff, 0xff, 0xff, 0xff}, 1),
-		"tenant":     patch(sized(append(make([]byte, 56), most...)), 1),
+		"tenant":     patch(sized(append(bytes.Repeat([]byte{0}, 56), most...)), 1),
 		"sessions":   patch(sized(head(most)), 1),
 		"rejections": patch(sized(head([]byte{0}, most)), 1),
 		"rows":       patch(sized(head([]byte{0, 0, 0}, most)), 1),
@@ -213,6 +214,48 @@ func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
 		// Other tests allocate meanwhile; a believed count would be gigabytes.
 		if made := after.TotalAlloc - before.TotalAlloc; made > 256<<20 {
 			t.Errorf("%s: %d bytes were made for %d", name, made, len(message))
+		}
+	}
+}
+
+// A message with a right checksum can still be nonsense, made by a faulty
+// build. It is damaged, never half read. // rule 1
+func TestOpen_Nonsense(t *testing.T) {
+	t.Parallel()
+	prefix := bytes.Repeat([]byte{0}, 16+16+16+8+2) // ids, time, two empty texts
+	build := func(parts ...[]byte) []byte {
+		return patch(sized(slices.Concat(append([][]byte{prefix}, parts...)...)), 1)
+	}
+	session := slices.Concat([]byte{1}, bytes.Repeat([]byte{0}, 17)) // one, without a name
+	row := firstRow(t, tourBatch(1))
+	rows := func(row []byte) []byte {
+		return slices.Concat([]byte{1}, binary.LittleEndian.AppendUint32(nil, uint32(len(row))), row)
+	}
+	edited := func(at int, value byte) []byte {
+		changed := bytes.Clone(row)
+		changed[at] = value
+		return changed
+	}
+	none := []byte{0}
+	counts := []byte{0, 0}
+	if _, err := envelope.Open(build(counts, session, none, none, rows(row))); err != nil {
+		t.Fatalf("the pattern itself: %v", err)
+	}
+	for name, message := range map[string][]byte{
+		"more late events than events":  build([]byte{2, 0}, session, none, none, rows(row)),
+		"more corrected than events":    build([]byte{0, 2}, session, none, none, rows(row)),
+		"a row of no session":           build(counts, none, none, none, rows(row)),
+		"a row at a negative index":     build(counts, session, none, none, rows(edited(2+12*3+4, 0x80))),
+		"a row with 22 columns":         build(counts, session, none, none, rows(edited(1, 22))),
+		"a row longer than its batch":   build(counts, session, none, none, []byte{1, 0xff, 0, 0, 0}, row),
+		"a row shorter than its length": build(counts, session, none, none, rows(row), []byte{0}),
+		"a report of no session":        build(counts, none, none, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, none),
+		"a rejection without a code":    build(counts, none, []byte{1, 0, 0, 0, 0, 0}, none, none),
+		"a rejection at index -2":       build(counts, none, []byte{1, 3, 1, 'c', 0, 0, 0}, none, none),
+		"a number without an end":       build([]byte{0xff}),
+	} {
+		if _, err := envelope.Open(message); !errors.Is(err, envelope.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (r *reader) count(size uint64) int {
 		r.failed = true
 		return 0
 	}
-	return int(n) //nolint:gosec // bounded by the bytes that are there
+	return int(n)
 }
 
 // openBatch decodes one batch and checks that every row is whole and refers to
@@ -69,12 +69,12 @@ func openBatch(data []byte) (Batch, error) {
 	r := reader{rest: data}
 	b := Batch{ID: r.uuid(), ReceiptID: r.uuid(), Digest: r.uuid()}
 	if at := r.bytes(8); at != nil {
-		b.ReceivedAt = event.Micros(binary.LittleEndian.Uint64(at)) //nolint:gosec // two's complement on purpose
+		b.ReceivedAt = event.Micros(binary.LittleEndian.Uint64(at))
 	}
 	b.Tenant = r.text()
 	b.CorrelationID = r.text()
-	b.Late = int(r.uvarint())      //nolint:gosec // compared with the rows below
-	b.Corrected = int(r.uvarint()) //nolint:gosec // compared with the rows below
+	b.Late = int(r.uvarint())
+	b.Corrected = int(r.uvarint())
 	if n := r.count(17); n > 0 {
 		b.Sessions = make([]event.Session, n)
 		for i := range b.Sessions {
@@ -92,7 +92,7 @@ func openBatch(data []byte) (Batch, error) {
 	}
 	b.Report = r.report()
 	n := r.count(4)
-	b.lengths = r.bytes(uint64(4 * n)) //nolint:gosec // a count is never negative
+	b.lengths = r.bytes(uint64(4 * n))
 	b.rows = r.rest
 	if r.failed {
 		return Batch{}, fmt.Errorf("%w: ends before its last value", ErrDamaged)
@@ -105,7 +105,7 @@ func (r *reader) report() *event.Report {
 	if present == nil || present[0] == 0 {
 		return nil
 	}
-	report := &event.Report{Session: int(r.uvarint())} //nolint:gosec // checked against the sessions by check
+	report := &event.Report{Session: int(r.uvarint())}
 	bits := r.bytes(1)
 	start, end := event.Micros(r.varint()), event.Micros(r.varint())
 	if bits != nil && bits[0]&reportHasStart != 0 {

@@ -47,7 +47,7 @@ func appendRow(dst []byte, e *event.Event, receivedAt event.Micros) []byte {
 	dst = appendInt64(dst, 0)
 	dst = appendInt64(dst, int64(e.Session))
 	dst = appendInt64(dst, int64(receivedAt)-postgresEpoch)
-	dst = appendInt16(dst, int16(e.Index)) //nolint:gosec // event.MaxEvents bounds the index
+	dst = appendInt16(dst, int16(e.Index))
 	dst = appendInt16(dst, int16(e.Type))
 	dst = appendInt16(dst, int16(e.Class()))
 	dst = appendInt64(dst, int64(e.OccurredAt)-postgresEpoch)
@@ -69,7 +69,7 @@ func appendRow(dst []byte, e *event.Event, receivedAt event.Micros) []byte {
 	dst = appendFloat32(dst, e.Roll, e.Has&event.FieldRoll != 0)
 	if e.Has&event.FieldDuration != 0 {
 		dst = binary.BigEndian.AppendUint32(dst, 4)
-		dst = binary.BigEndian.AppendUint32(dst, uint32(e.DurationMS)) //nolint:gosec // two's complement on purpose
+		dst = binary.BigEndian.AppendUint32(dst, uint32(e.DurationMS))
 	} else {
 		dst = appendNull(dst)
 	}
@@ -86,7 +86,7 @@ func appendRow(dst []byte, e *event.Event, receivedAt event.Micros) []byte {
 	if e.Props == "" {
 		return appendNull(dst)
 	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(e.Props)+1)) //nolint:gosec // bounded by Limits.EventBytes
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(e.Props)+1))
 	dst = append(dst, jsonbVersion)
 	return append(dst, e.Props...)
 }
@@ -97,12 +97,12 @@ func appendNull(dst []byte) []byte {
 
 func appendInt64(dst []byte, v int64) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, 8)
-	return binary.BigEndian.AppendUint64(dst, uint64(v)) //nolint:gosec // two's complement on purpose
+	return binary.BigEndian.AppendUint64(dst, uint64(v))
 }
 
 func appendInt16(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, 2)
-	return binary.BigEndian.AppendUint16(dst, uint16(v)) //nolint:gosec // two's complement on purpose
+	return binary.BigEndian.AppendUint16(dst, uint16(v))
 }
 
 func appendFloat32(dst []byte, v float32, set bool) []byte {
@@ -117,7 +117,7 @@ func appendText(dst []byte, s string) []byte {
 	if s == "" {
 		return appendNull(dst)
 	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s))) //nolint:gosec // bounded by Limits.StringBytes
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s)))
 	return append(dst, s...)
 }
 
@@ -127,8 +127,8 @@ func appendText(dst []byte, s string) []byte {
 func (r Row) AppendTo(dst []byte, batchNo, sessionNo int64) []byte {
 	at := len(dst)
 	dst = append(dst, r...)
-	binary.BigEndian.PutUint64(dst[at+offsetBatchNo:], uint64(batchNo))     //nolint:gosec // two's complement on purpose
-	binary.BigEndian.PutUint64(dst[at+offsetSessionNo:], uint64(sessionNo)) //nolint:gosec // two's complement on purpose
+	binary.BigEndian.PutUint64(dst[at+offsetBatchNo:], uint64(batchNo))
+	binary.BigEndian.PutUint64(dst[at+offsetSessionNo:], uint64(sessionNo))
 	return dst
 }
 
@@ -137,12 +137,12 @@ func (r Row) AppendTo(dst []byte, batchNo, sessionNo int64) []byte {
 // batch brings is received when the repeat was.
 func (r Row) SetReceivedAt(dst []byte, receivedAt event.Micros) {
 	at := len(dst) - len(r) + offsetReceivedAt
-	binary.BigEndian.PutUint64(dst[at:], uint64(int64(receivedAt)-postgresEpoch)) //nolint:gosec // two's complement on purpose
+	binary.BigEndian.PutUint64(dst[at:], uint64(int64(receivedAt)-postgresEpoch))
 }
 
 // Session returns the event's position in the batch's sessions.
 func (r Row) Session() int {
-	return int(binary.BigEndian.Uint64(r[offsetSessionNo:])) //nolint:gosec // checked when the batch was opened
+	return int(binary.BigEndian.Uint64(r[offsetSessionNo:]))
 }
 
 // Index returns the event's position in the body.
@@ -157,11 +157,11 @@ func (r Row) Event() (event.Event, error) {
 	}
 	e.Session = r.Session()
 	e.Index = r.Index()
-	e.Type = event.Type(binary.BigEndian.Uint16(r[offsetType:]))                                      //nolint:gosec // two's complement on purpose
-	e.OccurredAt = event.Micros(int64(binary.BigEndian.Uint64(r[offsetOccurredAt:])) + postgresEpoch) //nolint:gosec // two's complement on purpose
+	e.Type = event.Type(binary.BigEndian.Uint16(r[offsetType:]))
+	e.OccurredAt = event.Micros(int64(binary.BigEndian.Uint64(r[offsetOccurredAt:])) + postgresEpoch)
 	rest := r[offsetOptional:]
 	next := func() (value []byte, ok bool) {
-		length := int32(binary.BigEndian.Uint32(rest)) //nolint:gosec // -1 is NULL
+		length := int32(binary.BigEndian.Uint32(rest))
 		rest = rest[4:]
 		if length < 0 {
 			return nil, false
@@ -170,10 +170,10 @@ func (r Row) Event() (event.Event, error) {
 		return value, true
 	}
 	if v, ok := next(); ok {
-		e.ClockShiftMS = int64(binary.BigEndian.Uint64(v)) //nolint:gosec // two's complement on purpose
+		e.ClockShiftMS = int64(binary.BigEndian.Uint64(v))
 	}
 	if v, ok := next(); ok {
-		e.Seq, e.Has = int64(binary.BigEndian.Uint64(v)), e.Has|event.FieldSeq //nolint:gosec // two's complement on purpose
+		e.Seq, e.Has = int64(binary.BigEndian.Uint64(v)), e.Has|event.FieldSeq
 	}
 	for _, number := range [...]struct {
 		to    *float32
@@ -191,10 +191,10 @@ func (r Row) Event() (event.Event, error) {
 		}
 	}
 	if v, ok := next(); ok {
-		e.DurationMS, e.Has = int32(binary.BigEndian.Uint32(v)), e.Has|event.FieldDuration //nolint:gosec // two's complement on purpose
+		e.DurationMS, e.Has = int32(binary.BigEndian.Uint32(v)), e.Has|event.FieldDuration
 	}
 	if v, ok := next(); ok {
-		e.Level, e.Has = int16(binary.BigEndian.Uint16(v)), e.Has|event.FieldLevel //nolint:gosec // two's complement on purpose
+		e.Level, e.Has = int16(binary.BigEndian.Uint16(v)), e.Has|event.FieldLevel
 	}
 	for _, text := range []*string{&e.Zone, &e.Object, &e.Target, &e.Action, &e.Name} {
 		v, _ := next()
@@ -207,6 +207,8 @@ func (r Row) Event() (event.Event, error) {
 }
 
 // widths are the lengths that each column may have: 0 stands for any.
+//
+//nolint:gochecknoglobals // a table that never changes
 var widths = [columnCount]int32{8, 8, 8, 2, 2, 2, 8, 8, 8, 4, 4, 4, 4, 4, 4, 4, 2, 0, 0, 0, 0, 0, 0}
 
 // required is the number of leading columns that are never NULL.
@@ -223,7 +225,7 @@ func (r Row) check() error {
 		if len(r)-at < 4 {
 			return fmt.Errorf("%w: a row ends before column %d", ErrDamaged, column)
 		}
-		length := int32(binary.BigEndian.Uint32(r[at:])) //nolint:gosec // -1 is NULL
+		length := int32(binary.BigEndian.Uint32(r[at:]))
 		at += 4
 		if length == -1 && column >= required {
 			continue

@@ -1,0 +1,277 @@
+package ingest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// serveEdge puts the edge behind a real server, as the composition root does,
+// and returns its address.
+func serveEdge(t *testing.T, e *edge) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewHTTPServer(e.Handler(), e.options, slog.New(slog.NewJSONHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// dial opens a connection on which a test writes what it likes.
+func dial(t *testing.T, address, text string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn, bufio.NewReader(conn)
+}
+
+func answerOn(t *testing.T, in *bufio.Reader) reply {
+	t.Helper()
+	response, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if len(response.TransferEncoding) > 0 {
+		t.Errorf("the answer is sent as %v", response.TransferEncoding)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readReply(t, http.MethodPost, response, body)
+}
+
+// head is the beginning of a post up to the headers given.
+func head(headers ...string) string {
+	return "POST " + pathBatch + " HTTP/1.1\r\nHost: test\r\nX-API-Key: " + testKey + "\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n"
+}
+
+// eventually waits for something that happens on another goroutine.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatalf("never happened: %s", what)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// The answer is the same whether a body tells its size or not, and one
+// connection serves post after post.
+func TestConnection_KeptAndChunked(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	body := tour(300, "t")
+	var chunked strings.Builder
+	for rest := body; rest != ""; {
+		n := min(len(rest), 5000)
+		fmt.Fprintf(&chunked, "%x\r\n%s\r\n", n, rest[:n])
+		rest = rest[n:]
+	}
+	chunked.WriteString("0\r\n\r\n")
+	sized := head(fmt.Sprint("Content-Length: ", len(body))) + body
+	conn, in := dial(t, serveEdge(t, e), sized)
+	first := answerOn(t, in).want(t, 202, "")
+	for _, text := range []string{head("Transfer-Encoding: chunked") + chunked.String(), sized} {
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		if got := answerOn(t, in).want(t, 202, ""); got.json["batch_id"] != first.json["batch_id"] {
+			t.Errorf("another batch id: %v", got.json)
+		}
+	}
+}
+
+// A body of unknown size is cut off where its size is too much. // rule 9
+func TestConnection_ChunkedWithoutEnd(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	conn, in := dial(t, serveEdge(t, e), head("Transfer-Encoding: chunked"))
+	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
+	go func() {
+		for range 1000 {
+			if _, err := io.WriteString(conn, chunk); err != nil {
+				return // the server hung up, as it should
+			}
+		}
+	}()
+	answerOn(t, in).want(t, 413, "body_too_large")
+}
+
+// A client that leaves in the middle is nobody's error. // rule 9
+func TestConnection_ClientVanishes(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"within a sized body":   head("Content-Length: 1000") + `{"events":[`,
+		"before its body":       head("Content-Length: 1000"),
+		"within a chunked body": head("Transfer-Encoding: chunked") + "ff\r\n{",
+		"within a gzip body":    head("Content-Length: 1000", "Content-Encoding: gzip") + "\x1f\x8b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEdge(t)
+			conn, _ := dial(t, serveEdge(t, e), text)
+			eventually(t, "the request arrives", func() bool { return e.budget.used.Load() > 0 })
+			_ = conn.Close()
+			eventually(t, "the request ends", func() bool {
+				return testutil.ToFloat64(e.metrics.requests[routeBatch].byClass[4]) == 1
+			})
+			logged := e.logged.String()
+			if strings.Contains(logged, `"WARN"`) || strings.Contains(logged, `"ERROR"`) {
+				t.Errorf("it was complained about:\n%s", logged)
+			}
+			if len(e.stored(t)) != 0 {
+				t.Error("half a body was stored")
+			}
+		})
+	}
+}
+
+// A client that waits for nothing: its batch may be stored all the same.
+func TestConnection_ClientVanishesWaiting(t *testing.T) {
+	t.Parallel()
+	offered := make(chan struct{}, 8)
+	e := newEdge(t, fates(func(int) fate {
+		offered <- struct{}{}
+		return fate{silent: true, persist: true}
+	}))
+	body := tour(1, "t")
+	conn, _ := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
+	<-offered
+	_ = conn.Close()
+	eventually(t, "the request ends", func() bool {
+		return testutil.ToFloat64(e.metrics.requests[routeBatch].byClass[5]) == 1
+	})
+	if len(e.stored(t)) != 1 {
+		t.Error("the batch left its envelope")
+	}
+	if logged := e.logged.String(); strings.Contains(logged, "WARN") {
+		t.Errorf("it was complained about:\n%s", logged)
+	}
+}
+
+// rule 9
+func TestConnection_SlowBody(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, func(_ *Deps, o *Options) { o.BodyTimeout = 50 * time.Millisecond })
+	_, in := dial(t, serveEdge(t, e), head("Content-Length: 1000")+`{"events":[`)
+	if got := answerOn(t, in).want(t, http.StatusRequestTimeout, "body_timeout"); !got.closed {
+		t.Error("the connection is kept, and the rest of the body would be taken for a request")
+	}
+}
+
+// The time for a body ends with the body: waiting for the queue longer than
+// that must not look as if the client had left.
+func TestConnection_BodyTimeIsForTheBody(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, fated(fate{after: 300 * time.Millisecond, persist: true}),
+		func(_ *Deps, o *Options) { o.BodyTimeout = 100 * time.Millisecond })
+	body := tour(1, "t")
+	_, in := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
+	answerOn(t, in).want(t, 202, "")
+}
+
+// rule 9
+func TestConnection_HeaderFlood(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	conn, in := dial(t, serveEdge(t, e), "POST "+pathBatch+" HTTP/1.1\r\nHost: test\r\n")
+	go func() {
+		for i := range 100_000 {
+			if _, err := fmt.Fprintf(conn, "X-%d: %s\r\n", i, strings.Repeat("x", 100)); err != nil {
+				return
+			}
+		}
+	}()
+	response, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("answered %d", response.StatusCode)
+	}
+}
+
+// Nothing that a client is or knows gets into the log. // rule 8
+func TestLog_HoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, fates(script(fate{answer: ErrFull})))
+	address := serveEdge(t, e)
+	own := map[string]bool{}
+	for _, text := range []string{
+		head("Content-Length: 9") + "BODYMARK{",
+		strings.Replace(head("Content-Length: 9"), testKey, "nxr_WRONGKEY", 1) + "BODYMARK{",
+		strings.Replace(head("Content-Length: 9"), " HTTP/1.1", "?key=QUERYMARK HTTP/1.1", 1) + "BODYMARK{",
+		"GET /PATHMARK HTTP/1.1\r\nHost: test\r\n\r\n",
+		head("Content-Length: 900") + "BODYMARK{",
+		"NOT HTTP BODYMARK\r\n\r\n",
+		"\x16\x03\x01BODYMARK",
+	} {
+		conn, in := dial(t, address, text)
+		own[conn.LocalAddr().String()] = true
+		if half, ok := conn.(*net.TCPConn); ok {
+			_ = half.CloseWrite()
+		}
+		_, _ = in.ReadByte()
+		_ = conn.Close()
+	}
+	eventually(t, "all requests end", func() bool { return strings.Count(e.logged.String(), "request answered") == 5 })
+	logged := e.logged.String()
+	secrets := []string{testKey, "SECRETSECRET", "WRONGKEY", "BODYMARK", "QUERYMARK", "PATHMARK", "127.0.0.1"}
+	for _, secret := range secrets {
+		if strings.Contains(logged, secret) {
+			t.Errorf("the log holds %q:\n%s", secret, logged)
+		}
+	}
+	for _, wanted := range []string{`"correlation_id":`, `"tenant":"acme"`, `"key_id":"key1"`, `"route":"tracking_batch"`, `"code":"unknown_key"`} {
+		if !strings.Contains(logged, wanted) {
+			t.Errorf("the log lacks %s", wanted)
+		}
+	}
+}
+
+// The server's own complaints lose the address that they name. // rule 8
+func TestHTTPServer_ComplaintsNameNobody(t *testing.T) {
+	t.Parallel()
+	logged := &logBuffer{}
+	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	server := NewHTTPServer(http.NotFoundHandler(), DefaultOptions(), log)
+	server.ErrorLog.Print("http: TLS handshake error from 10.1.2.3:5678: EOF")
+	server.ErrorLog.Print("http: panic serving 10.1.2.3:5678: boom")
+	got := logged.String()
+	if strings.Contains(got, "10.1.2.3") || !strings.Contains(got, "TLS handshake error") || !strings.Contains(got, "http: panic") {
+		t.Errorf("logged:\n%s", got)
+	}
+}

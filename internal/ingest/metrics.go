@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/event"
+)
+
+// metrics are the edge's own. Every label comes from a closed list of this
+// program; nothing that a client sends becomes one.
+type metrics struct {
+	requests        map[string]*routeMetrics
+	problems        map[string]prometheus.Counter
+	accepted        prometheus.Counter
+	rejected        map[event.Code]prometheus.Counter
+	rejectedOther   prometheus.Counter
+	bodies          map[string]prometheus.Counter
+	unreadable      struct{ kept, notKept, overLimit prometheus.Counter }
+	commitSeconds   prometheus.Histogram
+	waitersTimedOut prometheus.Counter
+	panics          prometheus.Counter
+	bodyBytes       prometheus.Gauge
+
+	attempts          map[string]prometheus.Counter
+	envelopes         struct{ stored, failed, abandoned prometheus.Counter }
+	envelopeBytes     prometheus.Histogram
+	envelopeBatches   prometheus.Histogram
+	envelopesInFlight prometheus.Gauge
+	pendingBytes      prometheus.Gauge
+}
+
+// routeMetrics are one route's, with its children looked up once: a lookup by
+// label costs more than the addition.
+type routeMetrics struct {
+	// byClass is indexed by status/100.
+	byClass  [6]prometheus.Counter
+	duration prometheus.Observer
+}
+
+// Values of the label outcome of an attempt.
+const (
+	attemptStored   = "stored"
+	attemptFull     = "full"
+	attemptTooLarge = "too_large"
+	attemptPanic    = "panic"
+	attemptUnknown  = "unknown"
+)
+
+// newMetrics registers the metrics. It fails when they are registered already.
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	r := registrar{reg: reg}
+	m := &metrics{
+		requests:      map[string]*routeMetrics{},
+		problems:      map[string]prometheus.Counter{},
+		rejected:      map[event.Code]prometheus.Counter{},
+		bodies:        map[string]prometheus.Counter{},
+		attempts:      map[string]prometheus.Counter{},
+		accepted:      r.counter("nexero_ingest_events_accepted_total", "Events that were accepted and acknowledged by the queue."),
+		commitSeconds: r.histogram("nexero_ingest_commit_duration_seconds", "Time a batch waited for its envelope's acknowledgement.", prometheus.ExponentialBuckets(0.0005, 2, 14)),
+		waitersTimedOut: r.counter("nexero_ingest_waiters_timed_out_total",
+			"Requests that stopped waiting for the queue, their outcome open."),
+		panics:    r.counter("nexero_ingest_panics_total", "Panics that were caught. Every one is a bug."),
+		bodyBytes: r.gauge("nexero_ingest_in_flight_bytes", "Bytes reserved for the bodies of requests under way."),
+		envelopeBytes: r.histogram("nexero_ingest_envelope_bytes", "Size of stored envelopes.",
+			prometheus.ExponentialBuckets(1<<10, 2, 14)),
+		envelopeBatches: r.histogram("nexero_ingest_envelope_batches", "Batches in a stored envelope.",
+			prometheus.ExponentialBuckets(1, 2, 11)),
+		envelopesInFlight: r.gauge("nexero_ingest_envelopes_in_flight", "Envelopes that wait for the queue's acknowledgement."),
+		pendingBytes:      r.gauge("nexero_ingest_pending_bytes", "Encoded batches that are not acknowledged yet."),
+	}
+	m.vectors(&r)
+	return m, errors.Join(r.errs...)
+}
+
+// vectors fills in the metrics that have labels.
+func (m *metrics) vectors(r *registrar) {
+	requests := r.counters("nexero_ingest_requests_total", "Requests by route and class of status.", "route", "status")
+	duration := r.histograms("nexero_ingest_request_duration_seconds", "Time from the end of a request's header to its answer.", "route")
+	for _, route := range routes {
+		perRoute := &routeMetrics{duration: duration.WithLabelValues(route)}
+		for class, name := range [...]string{2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"} {
+			if name != "" {
+				perRoute.byClass[class] = requests.WithLabelValues(route, name)
+			}
+		}
+		m.requests[route] = perRoute
+	}
+	problems := r.counters("nexero_ingest_problems_total", "Refused requests by the code of the answer.", "code")
+	for code := range problemKinds {
+		m.problems[code] = problems.WithLabelValues(code)
+	}
+	rejected := r.counters("nexero_ingest_events_rejected_total", "Events that were rejected and kept, by reason.", "code")
+	for _, code := range edgeCodes {
+		m.rejected[code] = rejected.WithLabelValues(string(code))
+	}
+	m.rejectedOther = rejected.WithLabelValues("other")
+	bodies := r.counters("nexero_ingest_bodies_total", "Bodies by their content encoding.", "encoding")
+	for _, encoding := range encodings {
+		m.bodies[encoding] = bodies.WithLabelValues(encoding)
+	}
+	unreadable := r.counters("nexero_ingest_unreadable_bodies_total",
+		"Bodies that could not be read, by whether their beginning was kept.", "kept")
+	m.unreadable.kept = unreadable.WithLabelValues("yes")
+	m.unreadable.notKept = unreadable.WithLabelValues("failed")
+	m.unreadable.overLimit = unreadable.WithLabelValues("over_limit")
+	attempts := r.counters("nexero_ingest_publish_attempts_total", "Offers of an envelope to the queue by outcome.", "outcome")
+	for _, outcome := range []string{attemptStored, attemptFull, attemptTooLarge, attemptPanic, attemptUnknown} {
+		m.attempts[outcome] = attempts.WithLabelValues(outcome)
+	}
+	envelopes := r.counters("nexero_ingest_envelopes_total",
+		"Envelopes by outcome: stored, failed (not confirmed), abandoned (never offered, everybody had left).", "outcome")
+	m.envelopes.stored = envelopes.WithLabelValues("stored")
+	m.envelopes.failed = envelopes.WithLabelValues("failed")
+	m.envelopes.abandoned = envelopes.WithLabelValues("abandoned")
+}
+
+func (m *metrics) stored(bytes, batches int) {
+	m.envelopes.stored.Inc()
+	m.envelopeBytes.Observe(float64(bytes))
+	m.envelopeBatches.Observe(float64(batches))
+}
+
+func (m *metrics) attempted(err error) {
+	outcome := attemptUnknown
+	switch {
+	case err == nil:
+		outcome = attemptStored
+	case errors.Is(err, ErrFull):
+		outcome = attemptFull
+	case errors.Is(err, ErrTooLarge):
+		outcome = attemptTooLarge
+	case errors.Is(err, errPublisherPanicked):
+		outcome = attemptPanic
+	}
+	m.attempts[outcome].Inc()
+}
+
+// judged counts an acknowledged batch's events.
+func (m *metrics) judged(b *event.Batch) {
+	m.accepted.Add(float64(len(b.Events)))
+	for i := range b.Rejected {
+		if counter, ok := m.rejected[b.Rejected[i].Code]; ok {
+			counter.Inc()
+		} else {
+			m.rejectedOther.Inc()
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/unreal"
+)
+
+// Deps are what the edge needs from others. All but Ready are required.
+type Deps struct {
+	// Decoder judges bodies. Its limits must be Options.Limits.
+	Decoder *unreal.Decoder
+	// Publisher is the durable queue.
+	Publisher Publisher
+	// Authenticate names the tenant and the id of a key that may send events.
+	// It is called for every request and answers from memory. Its errors are
+	// those of internal/apikey.
+	Authenticate func(key string) (tenant, keyID string, err error)
+	// Log gets one line per request at debug, and every 5xx at warn.
+	Log *slog.Logger
+	// Registerer gets the metrics.
+	Registerer prometheus.Registerer
+	// Ready are the named conditions under which posts can be accepted. The one
+	// named ReadyQueue is what /health reports as database.
+	Ready map[string]func() error
+	// Now stamps receipts and answers.
+	Now func() time.Time
+	// Version is shown by /health.
+	Version string
+}
+
+// ReadyQueue is the name of the condition that the queue can be reached.
+const ReadyQueue = "queue"
+
+// Server is the edge. It is safe for concurrent use.
+type Server struct {
+	deps      Deps
+	options   Options
+	log       *slog.Logger
+	metrics   *metrics
+	echo      *echo.Echo
+	committer *committer
+	budget    budget
+	inflater  *inflater
+	// exchanges and buffers recycle the memory of requests.
+	exchanges, buffers sync.Pool
+	// recent remembers the digests of acknowledged batches by id.
+	recent     *lru.Cache[event.UUID, [16]byte]
+	unreadable *hourlyLimit
+	draining   atomic.Bool
+}
+
+// New makes a server that listens nowhere yet; see [Server.Handler].
+func New(deps Deps, options Options) (*Server, error) {
+	if deps.Decoder == nil || deps.Publisher == nil || deps.Authenticate == nil ||
+		deps.Log == nil || deps.Registerer == nil || deps.Now == nil {
+		return nil, errors.New("ingest: a dependency is missing")
+	}
+	options = options.withDefaults()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(deps.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("ingest: register metrics: %w", err)
+	}
+	s := &Server{deps: deps, options: options, log: deps.Log, metrics: m}
+	s.budget = budget{most: options.MaxInFlightBytes, gauge: m.bodyBytes}
+	s.exchanges.New = func() any { return new(exchange) }
+	s.buffers.New = func() any { return new(make([]byte, readBufferSize)) }
+	if s.inflater, err = newInflater(options.Limits.InflatedBytes, &s.buffers); err != nil {
+		return nil, err
+	}
+	if s.recent, err = lru.New[event.UUID, [16]byte](options.RememberedBatches); err != nil {
+		return nil, fmt.Errorf("ingest: remember batches: %w", err)
+	}
+	if s.unreadable, err = newHourlyLimit(options.UnreadablePerHour); err != nil {
+		return nil, fmt.Errorf("ingest: count unreadable bodies: %w", err)
+	}
+	s.committer = newCommitter(deps.Publisher, options, m, deps.Log)
+	s.echo = s.router()
+	return s, nil
+}
+
+// Handler serves the routes. Use it with [NewHTTPServer], or behind any server
+// that bounds headers and time.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Drain takes no more posts, and waits until every batch that was taken is
+// acknowledged or refused. Readiness fails from its first call on. The root
+// first lets its HTTP server finish the requests under way, then drains: in
+// this order nobody is refused who had been let in. The error says what was
+// unconfirmed when ctx ended; those clients were answered 503.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	return s.committer.Drain(ctx)
+}
+
+// StopAccepting makes readiness fail, so that a load balancer sends new posts
+// elsewhere, while posts that still come are served. It comes before the HTTP
+// server is shut down.
+func (s *Server) StopAccepting() { s.draining.Store(true) }

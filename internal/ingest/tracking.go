@@ -1,0 +1,160 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/unreal"
+)
+
+// postBatch takes a batch of events.
+func (s *Server) postBatch(x *exchange) error {
+	if err := s.admit(x, unreal.EndpointBatch); err != nil {
+		return err
+	}
+	if err := s.deps.Decoder.Batch(&x.post, &x.batch); err != nil {
+		return s.unread(x, err)
+	}
+	duplicate, err := s.commit(x)
+	if err != nil {
+		return err
+	}
+	b := &x.batch
+	total := len(b.Events) + len(b.Rejected)
+	o := newObject(x.answer)
+	o.text("status", "received")
+	o.number("total_events", int64(total))
+	o.number("processed", int64(len(b.Events)))
+	o.number("failed", int64(len(b.Rejected)))
+	o.percent("success_rate", len(b.Events), total)
+	o.timestamp("timestamp", s.deps.Now())
+	o.uuid("batch_id", b.ID)
+	o.flag("duplicate", duplicate)
+	if len(b.Sessions) == 1 && b.Sessions[0].ClientID != "" {
+		o.text("session_id", b.Sessions[0].ClientID)
+	}
+	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
+	x.answer = o.end()
+	x.write(http.StatusAccepted, x.answer)
+	return nil
+}
+
+// postSession takes what a client says about a session as a whole.
+func (s *Server) postSession(x *exchange) error {
+	if err := s.admit(x, unreal.EndpointSession); err != nil {
+		return err
+	}
+	said, err := s.deps.Decoder.Session(&x.post, &x.batch)
+	if err != nil {
+		return s.unread(x, err)
+	}
+	o := newObject(x.answer)
+	if said.Ignored {
+		o.text("status", "ignored")
+		o.text("message", "The post says nothing; nothing was stored.")
+		o.timestamp("received_at", x.post.ReceivedAt.Time())
+	} else {
+		duplicate, err := s.commit(x)
+		if err != nil {
+			return err
+		}
+		o.text("status", "success")
+		o.text("message", "Session received")
+		o.text("session_id", said.SessionID)
+		o.number("duration_seconds", int64(said.Duration.Seconds()))
+		o.timestamp("received_at", x.post.ReceivedAt.Time())
+		o.uuid("batch_id", x.batch.ID)
+		o.flag("duplicate", duplicate)
+	}
+	x.answer = o.end()
+	x.write(http.StatusCreated, x.answer)
+	return nil
+}
+
+// admit does what comes before decoding, in the order in which it is cheapest
+// to refuse: who is it, is there room, what did it send.
+func (s *Server) admit(x *exchange, endpoint unreal.Endpoint) error {
+	if err := s.authenticate(x); err != nil {
+		return err
+	}
+	if err := s.readBody(x); err != nil {
+		if x.post.Body != "" {
+			// It came whole and could not be inflated.
+			s.describe(x, endpoint)
+			s.keepUnreadable(x, err)
+		}
+		return err
+	}
+	s.describe(x, endpoint)
+	return nil
+}
+
+// describe stamps the post. The time of receipt is when the body was there:
+// nothing in it can honestly be later.
+func (s *Server) describe(x *exchange, endpoint unreal.Endpoint) {
+	x.post.Tenant, x.post.Endpoint = x.tenant, endpoint
+	if x.request.URL.RawQuery != "" {
+		x.post.Query = unreal.CanonicalQuery(x.request.URL.Query())
+	}
+	x.post.IdempotencyKey = x.request.Header.Get("Idempotency-Key")
+	x.post.ReceivedAt = event.MicrosOf(s.deps.Now())
+	x.post.ReceiptID = event.UUID(newUUID())
+	x.post.CorrelationID = x.correlationID
+}
+
+// commit stores x's batch in the queue. duplicate says that this replica has
+// acknowledged the same batch before; false promises nothing.
+func (s *Server) commit(x *exchange) (duplicate bool, err error) {
+	digest, known := s.recent.Get(x.batch.ID)
+	duplicate = known && digest == x.batch.Digest
+	if err := s.submit(x, &x.batch); err != nil {
+		return false, err
+	}
+	s.recent.Add(x.batch.ID, x.batch.Digest)
+	s.metrics.judged(&x.batch)
+	return duplicate, nil
+}
+
+// submit encodes b and waits for the queue.
+func (s *Server) submit(x *exchange, b *event.Batch) error {
+	encoded, err := envelope.AppendBatch(x.encoded[:0], b)
+	if err != nil {
+		return err // a bug: the decoder and the envelope disagree
+	}
+	x.encoded = encoded
+	if len(encoded) > s.options.LargestBatch() {
+		return tooLarge("decoded", int64(s.options.LargestBatch()))
+	}
+	ctx, cancel := context.WithTimeout(x.request.Context(), s.options.RequestTimeout)
+	defer cancel()
+	waited := timer(s.metrics.commitSeconds)
+	err = s.committer.Submit(ctx, encoded)
+	waited()
+	return s.unconfirmed(x, err)
+}
+
+// unconfirmed turns an error of the group commit into the answer.
+func (s *Server) unconfirmed(x *exchange, err error) error {
+	const again = " Send the same bytes again: nothing is stored twice."
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrFull):
+		return refused(codeQueueFull, "The queue has no room at the moment."+again).because(err)
+	case errors.Is(err, ErrTooLarge):
+		return refused(codeQueueRefusesSize, "The queue is set up for smaller messages than this server sends."+again).because(err)
+	case errors.Is(err, ErrOverloaded):
+		return refused(codeOverloaded, "Too many batches wait for the queue."+again).because(err)
+	case errors.Is(err, ErrDraining):
+		x.response.Header().Set("Connection", "close")
+		return refused(codeStopping, "This server is stopping."+again).because(err)
+	}
+	if errors.Is(err, context.Canceled) {
+		x.vanished = true
+	}
+	s.metrics.waitersTimedOut.Inc()
+	return refused(codeNotConfirmed, "The queue did not confirm the batch in time; it may be stored or not."+again).because(err)
+}
