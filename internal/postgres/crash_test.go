@@ -1,0 +1,266 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/postgres"
+)
+
+// gatherOfEverything touches every table that a load writes.
+func gatherOfEverything(t testing.TB, name string) []envelope.Batch {
+	t.Helper()
+	return []envelope.Batch{
+		batch(name).poses(0, 1).with(event.Event{Index: 2, Type: event.Turn}).rejected(event.InvalidText, 3, 4).seal(t),
+		batch(name).again("r").poses(0, 3).seal(t),
+		batch(name + "-report").report(event.Report{CustomerID: "c"}).seal(t),
+	}
+}
+
+// block holds a lock until release and returns the number of the backend that
+// waits for it, which is a load's.
+func (f *fixture) block(lock string) (waiting func() int, release func()) {
+	f.Helper()
+	conn, err := pgx.Connect(f.Context(), f.url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = conn.Close(context.WithoutCancel(f.Context())) })
+	f.Cleanup(release)
+	if _, err := conn.Exec(f.Context(), "BEGIN; "+lock); err != nil {
+		f.Fatal(err)
+	}
+	return func() int {
+		f.Helper()
+		const query = `
+SELECT coalesce(min(pid), 0) FROM pg_sleep(0.002), pg_stat_activity
+WHERE datname = current_database() AND application_name = 'nexero-worker' AND wait_event_type = 'Lock'`
+		return f.poll(query, func(pid int) bool { return pid != 0 })
+	}, release
+}
+
+// poll asks until the answer is right. The test's own deadline bounds it.
+func (f *fixture) poll(query string, right func(int) bool) int {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		var n int
+		if err := f.db.QueryRow(ctx, query).Scan(&n); err != nil {
+			f.Fatalf("%s: %v", query, err)
+		}
+		if right(n) {
+			return n
+		}
+	}
+}
+
+// settle waits until no load is at work on the server.
+func (f *fixture) settle() {
+	f.Helper()
+	f.poll(`SELECT count(*) FROM pg_sleep(0.002), pg_stat_activity
+	        WHERE datname = current_database() AND application_name = 'nexero-worker' AND state <> 'idle'`,
+		func(n int) bool { return n == 0 })
+}
+
+// loadAside starts a load and returns what it comes to.
+func (f *fixture) loadAside(ctx context.Context, store *postgres.Store, gather []envelope.Batch) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := store.Load(ctx, gather)
+		done <- err
+	}()
+	return done
+}
+
+func (f *fixture) wantRetry(err error) {
+	f.Helper()
+	if err == nil || postgres.Classify(err) != postgres.ClassRetry {
+		f.Errorf("got %v, want an error to retry", err)
+	}
+}
+
+// rule 2, rule 10
+func TestLoad_CrashInTheMiddleLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"terminate", "cancel"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
+			f.load(gatherOfEverything(t, "before")...)
+			for _, table := range []string{
+				"batches", "batch_repeats", "sessions", "events", "events_other_" + received.Format("20060102"),
+				"session_reports", "rejected_events", "session_touches",
+			} {
+				before := f.everything()
+				gather := gatherOfEverything(t, table)
+				waiting, release := f.block("LOCK TABLE nexero." + table + " IN ACCESS EXCLUSIVE MODE")
+				ctx, cancel := context.WithCancel(t.Context())
+				done := f.loadAside(ctx, f.store, gather)
+				if pid := waiting(); end == "terminate" {
+					f.exec("SELECT pg_terminate_backend($1)", pid)
+				} else {
+					cancel()
+				}
+				f.wantRetry(<-done)
+				cancel()
+				release()
+				f.settle()
+				f.wantSame(before)
+				f.wantLoad(postgres.LoadResult{Batches: 2, Repeats: 1, Rows: 4, Added: 1, Reports: 1, Rejected: 1}, gather...)
+			}
+			f.wantExact()
+		})
+	}
+}
+
+// blockCommit makes COMMIT wait for a lock that it takes.
+func (f *fixture) blockCommit() (waiting func() int, release func()) {
+	f.Helper()
+	f.exec(`CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$`)
+	f.exec(`CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON nexero.session_touches
+	        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.wait()`)
+	return f.block("SELECT pg_advisory_xact_lock(1)")
+}
+
+// rule 2, rule 3
+func TestLoad_CrashInCommit(t *testing.T) {
+	t.Parallel()
+	t.Run("of the server", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		waiting, release := f.blockCommit()
+		done := f.loadAside(t.Context(), f.store, gatherOfEverything(t, "a"))
+		f.exec("SELECT pg_terminate_backend($1)", waiting())
+		f.wantRetry(<-done)
+		release()
+		f.wantEmpty()
+	})
+	t.Run("of the worker", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		waiting, release := f.blockCommit()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := f.loadAside(ctx, f.store, gatherOfEverything(t, "a"))
+		waiting()
+		cancel()
+		f.wantRetry(<-done)
+		release()
+		f.settle()
+		// All or nothing, and nobody can say which.
+		f.load(gatherOfEverything(t, "a")...)
+		f.want("SELECT count(*) FROM nexero.events", "4")
+		f.wantExact()
+	})
+	t.Run("reply lost", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		f.load(batch("partitions").seal(t))
+		store := f.open(postgres.Config{URL: proxyCutting(t, f.url, []byte("Q\x00\x00\x00\x0bCOMMIT\x00"), true)})
+		f.wantRetry(<-f.loadAside(t.Context(), store, gatherOfEverything(t, "a")))
+		f.want("SELECT count(*) FROM nexero.events", "4")
+		f.wantLoad(postgres.LoadResult{Redelivered: 3}, gatherOfEverything(t, "a")...)
+		f.wantExact()
+	})
+	t.Run("never sent", func(t *testing.T) {
+		t.Parallel()
+		f := setup(t)
+		store := f.open(postgres.Config{URL: proxyCutting(t, f.url, []byte("PGCOPY"), false)})
+		f.wantRetry(<-f.loadAside(t.Context(), store, gatherOfEverything(t, "a")))
+		f.settle()
+		f.wantEmpty()
+	})
+}
+
+// proxyCutting returns another address of the database at address. A connection
+// through it is cut when the client sends what it must not. The server gets it
+// all the same if deliver says so, and its answer is lost.
+func proxyCutting(t testing.TB, address string, forbidden []byte, deliver bool) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := u.Host
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close()
+		group.Wait()
+	})
+	group.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() { cutAt(t.Context(), client, server, forbidden, deliver) })
+		}
+	})
+	u.Host = listener.Addr().String()
+	return u.String()
+}
+
+func cutAt(ctx context.Context, client net.Conn, address string, forbidden []byte, deliver bool) {
+	defer client.Close()
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	stop := context.AfterFunc(ctx, func() { _, _ = client.Close(), server.Close() })
+	defer stop()
+	cut := make(chan struct{})
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		defer client.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(buffer)
+			select {
+			case <-cut:
+				return
+			default:
+			}
+			if err != nil {
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	})
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := client.Read(buffer)
+		if bytes.Contains(buffer[:n], forbidden) {
+			close(cut)
+			if deliver {
+				// The server's answer ends the other direction: it was done.
+				if _, err := server.Write(buffer[:n]); err == nil {
+					group.Wait()
+				}
+			}
+			_ = server.Close()
+			return
+		}
+		if _, writeErr := server.Write(buffer[:n]); errors.Join(err, writeErr) != nil {
+			_ = server.Close()
+			return
+		}
+	}
+}

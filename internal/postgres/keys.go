@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// KeyRow is an API key in the mirror of the queue's bucket, from which a lost
+// bucket is restored. It holds no secret: Hash is SHA-256 of the key.
+type KeyRow struct {
+	ID, Tenant, Environment, Name string
+	Scopes                        []string
+	Hash                          []byte
+	CreatedAt                     time.Time
+	// RevokedAt is nil for a key that is valid.
+	RevokedAt *time.Time
+}
+
+// Errors about keys.
+var (
+	// ErrKeyUnknown is a key id that the mirror does not have.
+	ErrKeyUnknown = errors.New("postgres: no such key")
+	// ErrKeyTaken is a key id that belongs to another key.
+	ErrKeyTaken = errors.New("postgres: the key id belongs to another key")
+)
+
+const putKey = `
+INSERT INTO nexero.api_keys (key_id, tenant_id, environment, hash, scopes, name, created_at, revoked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (key_id) DO UPDATE
+SET scopes = excluded.scopes, name = excluded.name,
+    revoked_at = LEAST(nexero.api_keys.revoked_at, excluded.revoked_at)
+WHERE nexero.api_keys.hash = excluded.hash AND nexero.api_keys.tenant_id = excluded.tenant_id
+  AND nexero.api_keys.environment = excluded.environment`
+
+// PutKey writes or updates a key and makes its tenant when it is new. A revoked
+// key stays revoked whatever key says. The error is ErrKeyTaken when the id is
+// that of a key with another hash, tenant or environment.
+func (s *Store) PutKey(ctx context.Context, key KeyRow) error {
+	tenants, err := s.tenantIDs(ctx, []string{key.Tenant})
+	if err != nil {
+		return fmt.Errorf("postgres: put key %s: %w", key.ID, err)
+	}
+	tag, err := s.pool.Exec(ctx, putKey, key.ID, tenants[key.Tenant], key.Environment, key.Hash,
+		append([]string{}, key.Scopes...), key.Name, key.CreatedAt, key.RevokedAt)
+	switch {
+	case err != nil:
+		return fmt.Errorf("postgres: put key %s: %w", key.ID, err)
+	case tag.RowsAffected() == 0:
+		return fmt.Errorf("%w: %s", ErrKeyTaken, key.ID)
+	}
+	return nil
+}
+
+// RevokeKey marks a key as revoked at the given time; one that is revoked keeps
+// its earlier time. The error is ErrKeyUnknown when there is no such key.
+func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) error {
+	const revoke = "UPDATE nexero.api_keys SET revoked_at = LEAST(revoked_at, $2) WHERE key_id = $1"
+	tag, err := s.pool.Exec(ctx, revoke, id, at)
+	switch {
+	case err != nil:
+		return fmt.Errorf("postgres: revoke key %s: %w", id, err)
+	case tag.RowsAffected() == 0:
+		return fmt.Errorf("%w: %s", ErrKeyUnknown, id)
+	}
+	return nil
+}
+
+// ListKeys returns all keys, revoked ones included, in the order of their ids.
+func (s *Store) ListKeys(ctx context.Context) ([]KeyRow, error) {
+	rows, err := s.pool.Query(ctx, `
+SELECT key_id, t.name, environment, k.name, scopes, hash, k.created_at, revoked_at
+FROM nexero.api_keys k JOIN nexero.tenants t USING (tenant_id)
+ORDER BY key_id`)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: list keys: %w", err)
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[KeyRow])
+	if err != nil {
+		return nil, fmt.Errorf("postgres: list keys: %w", err)
+	}
+	return keys, nil
+}

@@ -1,0 +1,174 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+)
+
+// LoadResult counts what one load did. It is meaningful only when Load returned
+// no error.
+type LoadResult struct {
+	// Batches that the ledger did not know, those of the next two fields included.
+	Batches int
+	// Quarantined batches were received on a day that cannot be stored.
+	Quarantined int
+	// Reused batches came under an id that other content had taken.
+	Reused int
+	// Repeats are new deliveries by a client of a batch that was known.
+	Repeats int
+	// Redelivered are copies by the queue, which changed nothing.
+	Redelivered int
+	// Rows stored in nexero.events, and how many of them a repeat brought.
+	Rows, Added int
+	// Reports stored in nexero.session_reports.
+	Reports int
+	// Rejected events of the edge that were kept.
+	Rejected int
+	// Refused are rows and reports that the edge accepted and PostgreSQL did
+	// not: each is a bug somewhere.
+	Refused int
+}
+
+// load is the state of one transaction. It lives on one goroutine.
+type load struct {
+	store      *Store
+	conn       *pgx.Conn
+	deliveries []*delivery
+	entries    []*entry
+	rows       []pendingRow
+	reports    []pendingReport
+	rejected   []rejectedEvent
+	replaced   []eventName // rows of rejected_events that something better replaces
+	fresh      freshSessions
+	result     LoadResult
+}
+
+// Load stores batches in one transaction, each exactly once whoever else loads
+// it, and returns after COMMIT. It fails as a whole: after an error nothing is
+// stored, or, when the connection broke during COMMIT, everything; loading the
+// same batches again settles it. [Classify] says whether that can help.
+//
+// The batches' memory is read until Load returns and not changed.
+func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult, error) {
+	if len(batches) == 0 {
+		return LoadResult{}, nil
+	}
+	began := time.Now()
+	defer func() { s.metrics.load.Observe(time.Since(began).Seconds()) }()
+	// The server's timeouts do not help against a server that is gone.
+	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
+	defer cancel()
+	l := &load{store: s}
+	err := l.prepare(ctx, batches)
+	if err == nil {
+		err = s.inTransaction(ctx, l.run)
+	}
+	if err != nil {
+		return LoadResult{}, fmt.Errorf("postgres: load %d batches: %w", len(batches), err)
+	}
+	l.fresh.remember(s.sessions)
+	s.metrics.count(&l.result)
+	if l.result.Refused > 0 {
+		l.reportRefusals(ctx)
+	}
+	return l.result, nil
+}
+
+// prepare does what must not be part of the transaction: tenants and partitions
+// outlive it, and everybody would wait for their locks.
+func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
+	now, err := l.store.now(ctx)
+	if err != nil {
+		return err
+	}
+	w := windowAt(now, l.store.config.PoseRetention)
+	wanted := make(map[day]bool, 2)
+	l.deliveries = make([]*delivery, len(batches))
+	names := make([]string, len(batches))
+	for i := range batches {
+		d := &delivery{batch: &batches[i], day: dayOf(batches[i].ReceivedAt)}
+		if d.refuse = w.refuses(d.day); d.refuse == "" {
+			wanted[d.day] = true
+		}
+		l.deliveries[i] = d
+		names[i] = storable(d.batch.Tenant)
+	}
+	tenants, err := l.store.tenantIDs(ctx, names)
+	if err != nil {
+		return err
+	}
+	for i, d := range l.deliveries {
+		d.tenant = tenants[names[i]]
+	}
+	return l.store.ensureDays(ctx, wanted, w.today)
+}
+
+// run is the transaction from BEGIN to just before COMMIT. The order of its
+// steps is the lock order.
+func (l *load) run(ctx context.Context, conn *pgx.Conn) error {
+	l.conn = conn
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"ledger", l.settleBatches},
+		{"sessions", l.settleSessions},
+		{"rows", l.copyRows},
+		{"reports", l.storeReports},
+		{"rejected events", l.storeRest},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// inTransaction runs do on a connection and commits. do begins the transaction
+// itself, so that BEGIN travels with its first statement.
+func (s *Store) inTransaction(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	// A connection that is not idle by then is closed instead of reused.
+	defer pooled.Release()
+	conn := pooled.Conn()
+	if err := do(ctx, conn); err != nil {
+		if !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+			_, rollbackErr := conn.Exec(ctx, "ROLLBACK")
+			return errors.Join(err, rollbackErr)
+		}
+		return err
+	}
+	began := time.Now()
+	tag, err := conn.Exec(ctx, "COMMIT")
+	s.metrics.commit.Observe(time.Since(began).Seconds())
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if tag.String() != "COMMIT" {
+		return fmt.Errorf("commit: the server answered %s", tag)
+	}
+	return nil
+}
+
+// reportRefusals logs once per load, with the first refusal as the example: a
+// broken client can cause thousands.
+func (l *load) reportRefusals(ctx context.Context) {
+	for i := range l.rejected {
+		if r := &l.rejected[i]; r.code == refusedCode {
+			l.store.log.ErrorContext(ctx, "postgresql refused rows that the edge had accepted",
+				slog.Int("rows", l.result.Refused), slog.Int64("batch_no", r.batchNo), slog.Int("event_index", r.index),
+				slog.String("sqlstate", r.sqlState), slog.String("column", r.field), slog.String("correlation_id", r.correlationID))
+			return
+		}
+	}
+}

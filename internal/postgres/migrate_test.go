@@ -1,0 +1,94 @@
+package postgres_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/testkit"
+)
+
+// exec1 runs one statement on a connection of its own.
+func (f *fixture) exec1(sql string) {
+	f.Helper()
+	conn, err := pgx.Connect(f.Context(), f.url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer conn.Close(f.Context())
+	if _, err := conn.Exec(f.Context(), sql); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func wantVersion(t *testing.T, address string, want int32) {
+	t.Helper()
+	current, newest, err := postgres.SchemaVersion(t.Context(), address)
+	if err != nil || current != want || newest < 1 {
+		t.Errorf("schema version %d of %d, want %d (%v)", current, newest, want, err)
+	}
+}
+
+func TestMigrate_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	address := testkit.EmptyDatabase(t)
+	wantVersion(t, address, 0)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if err := postgres.Migrate(t.Context(), address, testkit.Logger(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	wantVersion(t, address, 1)
+}
+
+func TestMigrate_RefusesANewerSchema(t *testing.T) {
+	t.Parallel()
+	f := &fixture{TB: t, url: migrated(t)}
+	f.exec1("UPDATE public.nexero_schema_version SET version = 7")
+	if err := postgres.Migrate(t.Context(), f.url, testkit.Logger(t)); !errors.Is(err, postgres.ErrSchemaNewer) {
+		t.Errorf("got %v, want %v", err, postgres.ErrSchemaNewer)
+	}
+	wantVersion(t, f.url, 7)
+}
+
+func TestMigrate_FailureLeavesTheVersion(t *testing.T) {
+	t.Parallel()
+	f := &fixture{TB: t, url: testkit.EmptyDatabase(t)}
+	f.exec1("CREATE SCHEMA nexero")
+	err := postgres.Migrate(t.Context(), f.url, testkit.Logger(t))
+	if err == nil || postgres.Classify(err) != postgres.ClassStop {
+		t.Errorf("got %v, want an error to stop at", err)
+	}
+	wantVersion(t, f.url, 0)
+}
+
+// rule 2: a number in a queued message must mean the same in the tables.
+func TestMigrations_NameEveryEventType(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	var want []string
+	for _, eventType := range event.Types() {
+		want = append(want, eventType.String())
+	}
+	f.want("SELECT name FROM nexero.event_types ORDER BY event_type", want...)
+	f.want("SELECT max(event_type) - count(*) FROM nexero.event_types", "-1")
+}
+
+func TestMigrations_DescribeEverything(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.want(`SELECT c.oid::regclass::text FROM pg_class c
+	        WHERE c.relnamespace = 'nexero'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND obj_description(c.oid, 'pg_class') IS NULL
+	          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')`)
+	f.want(`SELECT c.oid::regclass::text || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+	        WHERE c.relnamespace = 'nexero'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+	          AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL`)
+}

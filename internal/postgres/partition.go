@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The tables that are partitioned by day, in the order in which their
+// partitions are made.
+const (
+	posesTable    = "events_pose"
+	othersTable   = "events_other"
+	rejectedTable = "rejected_events"
+)
+
+// partitionLock is the advisory lock under which partitions are made and
+// dropped: "nexero p" as a number.
+const partitionLock int64 = 0x6e657865726f2070
+
+// EnsurePartitions makes the partitions that loads will need: for events from
+// the day of the oldest queued message, but not before the shortest retention,
+// to 7 days ahead, for rejected_events from today. A worker calls it before its
+// first load and hourly. oldest may be zero when nothing is queued.
+//
+// It holds a session-level advisory lock, so any number of workers may call it
+// at once; it is idempotent, and whoever dies in the middle leaves nothing that
+// the next call does not put right. A DETACH that was interrupted is finished
+// first, since until then nothing can be attached. Loads go on meanwhile.
+func (s *Store) EnsurePartitions(ctx context.Context, oldest time.Time) error {
+	now, err := s.readClock(ctx)
+	if err != nil {
+		return err
+	}
+	w := windowAt(now, s.config.PoseRetention)
+	first := w.today
+	if !oldest.IsZero() {
+		first = min(max(dayOfTime(oldest), w.oldest), w.today)
+	}
+	return s.makePartitions(ctx, w.today, span(first, w.today+daysAhead), span(w.today, w.today+daysAhead))
+}
+
+// ensureDays makes what a gather needs and the last EnsurePartitions did not
+// know of: the days of a message that is older than the oldest one then.
+func (s *Store) ensureDays(ctx context.Context, wanted map[day]bool, today day) error {
+	events, rejected := s.days.missing(wanted, today)
+	if len(events) == 0 && !rejected {
+		return nil
+	}
+	var rejectedDays []day
+	if rejected {
+		rejectedDays = span(today, today+1)
+	}
+	slices.Sort(events)
+	return s.makePartitions(ctx, today, events, rejectedDays)
+}
+
+func (s *Store) makePartitions(ctx context.Context, today day, events, rejected []day) (err error) {
+	// A connection of its own: it holds a session's lock and changes settings.
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return fmt.Errorf("postgres: make partitions: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", partitionLock); err != nil {
+		return fmt.Errorf("postgres: lock partitions: %w", err)
+	}
+	attached, err := s.listPartitions(ctx, conn)
+	if err != nil {
+		return err
+	}
+	wanted := []struct {
+		table string
+		days  []day
+	}{{posesTable, events}, {othersTable, events}, {rejectedTable, rejected}}
+	for _, w := range wanted {
+		if err := attachDays(ctx, conn, w.table, w.days, attached[w.table]); err != nil {
+			return err
+		}
+	}
+	s.days.remember(events, rejected)
+	s.metrics.horizon.Set((time.Duration(horizon(attached, today)) * 24 * time.Hour).Seconds())
+	return nil
+}
+
+// listPartitions returns the names of each table's partitions and finishes
+// detaches that were interrupted.
+func (s *Store) listPartitions(ctx context.Context, conn *pgx.Conn) (map[string]map[string]bool, error) {
+	const query = `
+SELECT parent.relname, child.relname, i.inhdetachpending
+FROM pg_inherits i
+JOIN pg_class parent ON parent.oid = i.inhparent
+JOIN pg_class child ON child.oid = i.inhrelid
+WHERE parent.relnamespace = 'nexero'::regnamespace AND parent.relname = ANY($1)`
+	rows, err := conn.Query(ctx, query, []string{posesTable, othersTable, rejectedTable})
+	if err != nil {
+		return nil, fmt.Errorf("postgres: list partitions: %w", err)
+	}
+	attached := map[string]map[string]bool{posesTable: {}, othersTable: {}, rejectedTable: {}}
+	pending := map[string]string{}
+	var table, partition string
+	var detaching bool
+	_, err = pgx.ForEachRow(rows, []any{&table, &partition, &detaching}, func() error {
+		if detaching {
+			pending[partition] = table
+		} else {
+			attached[table][partition] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("postgres: list partitions: %w", err)
+	}
+	for partition, table := range pending {
+		s.log.WarnContext(ctx, "finishing an interrupted detach", slog.String("partition", partition))
+		if err := finalizeDetach(ctx, conn, table, partition); err != nil {
+			return nil, fmt.Errorf("postgres: finish detaching %s: %w", partition, err)
+		}
+	}
+	return attached, nil
+}
+
+// finalizeDetach waits for transactions that still see the partition; the lock
+// timeout is for locks that loads would wait behind, and these are none.
+func finalizeDetach(ctx context.Context, conn *pgx.Conn, table, partition string) error {
+	_, err := conn.Exec(ctx, "SET lock_timeout = 0")
+	if err == nil {
+		_, err = conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE", qualified(table), qualified(partition)))
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, "RESET lock_timeout")
+	}
+	return err
+}
+
+// attachDays makes those partitions of table that are not attached, all in one
+// transaction, and adds them to attached.
+//
+// CREATE TABLE … PARTITION OF would lock the parent against every load and
+// query; LIKE and ATTACH lock it against other maintenance only. A table of the
+// right name that is not attached was left there by hand: it is attached with
+// what it holds, if that fits.
+func attachDays(ctx context.Context, conn *pgx.Conn, table string, days []day, attached map[string]bool) error {
+	var sql strings.Builder
+	var made []string
+	for _, d := range days {
+		name := partitionName(table, d)
+		if attached[name] {
+			continue
+		}
+		made = append(made, name)
+		fmt.Fprintf(&sql, "CREATE TABLE IF NOT EXISTS %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);\n",
+			qualified(name), qualified(table))
+		fmt.Fprintf(&sql, "COMMENT ON TABLE %s IS 'Part of nexero.%s: %s of %s UTC.';\n",
+			qualified(name), table, partitionedBy(table), d)
+		fmt.Fprintf(&sql, "ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00');\n",
+			qualified(table), qualified(name), d, d+1)
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "BEGIN;\n"+sql.String()+"COMMIT"); err != nil {
+		err = fmt.Errorf("postgres: make partitions of nexero.%s: %w", table, err)
+		if Classify(err) == ClassData {
+			// A table of that name holds rows of another day: no load can cure it.
+			err = &classedError{class: ClassStop, err: err}
+		}
+		return err
+	}
+	for _, name := range made {
+		attached[name] = true
+	}
+	return nil
+}
+
+// horizon returns for how many days from tomorrow on every table has its
+// partition.
+func horizon(attached map[string]map[string]bool, today day) int {
+	ahead := 0
+	for ; ahead < 10*daysAhead; ahead++ {
+		for table, names := range attached {
+			if !names[partitionName(table, today+1+day(ahead))] {
+				return ahead
+			}
+		}
+	}
+	return ahead
+}
+
+// partitionAttached asks for the partition of events of one class and day.
+func partitionAttached(ctx context.Context, conn *pgx.Conn, table string, d day) (bool, error) {
+	var attached bool
+	const query = `
+SELECT EXISTS (
+    SELECT FROM pg_inherits
+    WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2) AND NOT inhdetachpending)`
+	err := conn.QueryRow(ctx, query, qualified(table), qualified(partitionName(table, d))).Scan(&attached)
+	return attached, err
+}
+
+func partitionName(table string, d day) string { return table + "_" + d.suffix() }
+
+func qualified(table string) string { return "nexero." + table }
+
+func partitionedBy(table string) string {
+	if table == rejectedTable {
+		return "rows written on the day"
+	}
+	return "events received on the day"
+}

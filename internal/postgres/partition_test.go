@@ -1,0 +1,197 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/testkit"
+)
+
+const partitions = `
+SELECT i.inhparent::regclass::text, count(*), min(right(i.inhrelid::regclass::text, 8)), max(right(i.inhrelid::regclass::text, 8)),
+       bool_and(obj_description(i.inhrelid, 'pg_class') LIKE 'Part of nexero.%')
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE c.relkind = 'r' AND i.inhparent IN ('nexero.events_pose'::regclass, 'nexero.events_other'::regclass, 'nexero.rejected_events'::regclass)
+GROUP BY 1 ORDER BY 1`
+
+func dayName(offset int) string { return time.Now().UTC().AddDate(0, 0, offset).Format("20060102") }
+
+// wantPartitions checks that events go back to day first and everything to a
+// week ahead.
+func (f *fixture) wantPartitions(first int) {
+	f.Helper()
+	events := fmt.Sprint(8-first, " ", dayName(first), " ", dayName(7), " true")
+	f.want(partitions, "nexero.events_other "+events, "nexero.events_pose "+events,
+		fmt.Sprint("nexero.rejected_events 8 ", dayName(0), " ", dayName(7), " true"))
+}
+
+func (f *fixture) ensure(oldest time.Time) {
+	f.Helper()
+	if err := f.store.EnsurePartitions(f.Context(), oldest); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func TestEnsurePartitions(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, tt := range []struct {
+		name   string
+		oldest time.Time
+		first  int
+	}{
+		{"nothing queued", time.Time{}, 0},
+		{"queued today", time.Now(), 0},
+		{"queued by a clock ahead", time.Now().AddDate(0, 0, 3), 0},
+		{"queued days ago", time.Now().AddDate(0, 0, -3), -3},
+		{"again", time.Now().AddDate(0, 0, -3), -3},
+		{"queued before the shortest retention", time.Now().AddDate(0, 0, -90), -30},
+		{"nothing is dropped", time.Time{}, -30},
+	} {
+		t.Log("case:", tt.name)
+		f.ensure(tt.oldest)
+		f.wantPartitions(tt.first)
+	}
+}
+
+func TestEnsurePartitions_ByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	var group sync.WaitGroup
+	for i := range 4 {
+		store := f.open(postgres.Config{})
+		group.Go(func() {
+			if err := store.EnsurePartitions(t.Context(), time.Now().AddDate(0, 0, -i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	f.wantPartitions(-3)
+}
+
+// rule 10
+func TestEnsurePartitions_AfterADeathInTheMiddle(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	waiting, release := f.block("LOCK TABLE nexero.events_other IN ACCESS EXCLUSIVE MODE")
+	done := make(chan error, 1)
+	go func() { done <- f.store.EnsurePartitions(t.Context(), time.Time{}) }()
+	f.exec("SELECT pg_terminate_backend($1)", waiting())
+	f.wantRetry(<-done)
+	release()
+	// And as if a person had made a table, or a program had died in a smaller step.
+	f.exec("CREATE TABLE nexero.rejected_events_" + dayName(2) + " (LIKE nexero.rejected_events INCLUDING CONSTRAINTS)")
+	f.ensure(time.Time{})
+	f.want("SELECT DISTINCT c FROM (SELECT count(*) AS c FROM pg_inherits WHERE inhparent IN ('nexero.events_pose'::regclass, 'nexero.events_other'::regclass, 'nexero.rejected_events'::regclass) GROUP BY inhparent) x", "8")
+}
+
+func TestEnsurePartitions_TakesBackATableWithRows(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.load(batch("a").poses(0).seal(t))
+	f.exec("ALTER TABLE nexero.events_pose DETACH PARTITION nexero.events_pose_" + dayName(0))
+	f.ensure(time.Time{})
+	f.want(storedEvents, "0")
+	f.wantExact()
+}
+
+func TestEnsurePartitions_TableThatDoesNotFitStops(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	table := "nexero.rejected_events_" + dayName(1)
+	for _, sql := range []string{
+		"CREATE TABLE " + table + " (a integer)",
+		// The right table with a row of another day.
+		"DROP TABLE " + table + "; CREATE TABLE " + table + " (LIKE nexero.rejected_events INCLUDING ALL);" +
+			"INSERT INTO " + table + ` SELECT * FROM jsonb_populate_record(NULL::nexero.rejected_events, '{"written_at": "2001-01-01",
+			"received_at": "2001-01-01", "batch_no": 1, "tenant_id": 1, "event_index": 1, "code": "c", "form": "row", "payload": ""}')`,
+	} {
+		f.exec1(sql)
+		err := f.store.EnsurePartitions(t.Context(), time.Time{})
+		if err == nil || postgres.Classify(err) != postgres.ClassStop {
+			t.Errorf("got %v, want an error to stop at", err)
+		}
+	}
+}
+
+func TestEnsurePartitions_GivesUpOnALock(t *testing.T) {
+	t.Parallel()
+	f := setupWith(t, postgres.Config{LockTimeout: 20 * time.Millisecond})
+	_, release := f.block("LOCK TABLE nexero.events_pose IN ACCESS EXCLUSIVE MODE")
+	f.wantRetry(f.store.EnsurePartitions(t.Context(), time.Time{}))
+	release()
+	f.ensure(time.Time{})
+	f.wantPartitions(0)
+}
+
+func TestEnsurePartitions_DoesNotWaitForReadersOrLoads(t *testing.T) {
+	t.Parallel()
+	f := setupWith(t, postgres.Config{LockTimeout: 20 * time.Millisecond})
+	f.load(batch("a").poses(0).seal(t))
+	f.block("LOCK TABLE nexero.events, nexero.rejected_events IN ROW EXCLUSIVE MODE")
+	f.ensure(time.Now().AddDate(0, 0, -2))
+	f.wantPartitions(-2)
+}
+
+func TestEnsurePartitions_FinishesAnInterruptedDetach(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.ensure(time.Now().AddDate(0, 0, -2))
+	old := "nexero.events_pose_" + dayName(-2)
+	// A reader that still sees the partition keeps the detach from finishing.
+	_, release := f.block("SELECT count(*) FROM nexero.events_pose")
+	ctx, cancel := context.WithCancel(t.Context())
+	detached := make(chan struct{})
+	go func() {
+		defer close(detached)
+		_, _ = f.db.Exec(ctx, "ALTER TABLE nexero.events_pose DETACH PARTITION "+old+" CONCURRENTLY")
+	}()
+	f.poll("SELECT count(*) FROM pg_sleep(0.002), pg_inherits WHERE inhdetachpending", func(n int) bool { return n == 1 })
+	cancel()
+	<-detached
+	release()
+	f.ensure(time.Time{})
+	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "0")
+	f.want("SELECT to_regclass('"+old+"') IS NOT NULL, count(*) FROM pg_inherits WHERE inhrelid = '"+old+"'::regclass", "true 0")
+	f.wantLoad(postgres.LoadResult{Batches: 1, Rows: 1}, batch("a").poses(0).seal(t))
+}
+
+func TestEnsurePartitions_Horizon(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: testkit.Database(t)}, testkit.Logger(t), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	gauge := func() float64 {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "nexero_postgres_partition_horizon_seconds" {
+				return family.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return -1
+	}
+	// A load makes what it needs and no more.
+	if _, err := store.Load(t.Context(), sealed(t)); err != nil || gauge() != 0 {
+		t.Errorf("error %v, horizon %v, want 0", err, gauge())
+	}
+	if err := store.EnsurePartitions(t.Context(), time.Time{}); err != nil || gauge() != 7*24*60*60 {
+		t.Errorf("error %v, horizon %v, want a week", err, gauge())
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}

@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/event"
+)
+
+// Config says how to reach the database and how long to wait for it. Zero
+// values stand for the defaults named at each field.
+type Config struct {
+	// URL is a PostgreSQL connection string. It may hold a password and appears
+	// in no log line and no error. A pooler between us and the server must pool
+	// sessions: settings and advisory locks are per session.
+	URL string
+	// MaxConns bounds the pool; default 4.
+	MaxConns int
+	// RequireSyncStandby makes CheckDurable demand a synchronous standby.
+	RequireSyncStandby bool
+	// StatementTimeout ends one statement; default 20 s. A load as a whole gets
+	// 5 s more. Both must stay below the queue's AckWait, or a message is given
+	// to a second worker while the first still holds its ledger rows.
+	StatementTimeout time.Duration
+	// LockTimeout ends one wait for a lock; default 10 s.
+	LockTimeout time.Duration
+	// IdleTimeout ends a transaction whose client went silent; default 15 s.
+	IdleTimeout time.Duration
+	// PoseRetention is the shortest retention of raw events; default 30 days. A
+	// batch received on an earlier day has no partition and gets none.
+	PoseRetention time.Duration
+}
+
+// loadGrace is what a load may take beyond its longest statement.
+const loadGrace = 5 * time.Second
+
+func (c Config) withDefaults() Config {
+	orDefault := func(value *time.Duration, otherwise time.Duration) {
+		if *value == 0 {
+			*value = otherwise
+		}
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 4
+	}
+	orDefault(&c.StatementTimeout, 20*time.Second)
+	orDefault(&c.LockTimeout, 10*time.Second)
+	orDefault(&c.IdleTimeout, 15*time.Second)
+	orDefault(&c.PoseRetention, 30*24*time.Hour)
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.URL == "":
+		return errors.New("postgres: no database URL")
+	case c.MaxConns < 1:
+		return fmt.Errorf("postgres: %d connections are too few", c.MaxConns)
+	case c.StatementTimeout < time.Second, c.LockTimeout < time.Millisecond, c.IdleTimeout < time.Millisecond:
+		return errors.New("postgres: a timeout is too short to get anything done")
+	case c.LockTimeout > c.StatementTimeout:
+		return errors.New("postgres: the lock timeout is longer than the statement timeout and would never act")
+	case c.PoseRetention < 24*time.Hour:
+		return errors.New("postgres: events must be kept for a day at least")
+	}
+	return nil
+}
+
+// Store is the database as a worker uses it. It is safe for concurrent use.
+type Store struct {
+	pool    *pgxpool.Pool
+	config  Config
+	log     *slog.Logger
+	metrics *Metrics
+
+	// Both caches hold committed rows only, and rows of these two tables are
+	// never renumbered. Whatever deletes sessions later must do so after every
+	// worker's memory of them is gone, or a load will name a missing session.
+	tenants  *lru.Cache[string, int32]
+	sessions *lru.Cache[event.UUID, int64]
+
+	days  attachedDays
+	clock atomic.Pointer[clockReading]
+}
+
+// Sizes of the caches: a session costs about 150 bytes, so that is 15 MB.
+const (
+	tenantCacheSize  = 10_000
+	sessionCacheSize = 100_000
+)
+
+// Open makes the pool. It does not connect: a database that is down shows in
+// the first call that needs it. The caller closes the Store.
+func Open(ctx context.Context, config Config, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	pool, err := openPool(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg)}
+	// The constructors fail for sizes below 1 only.
+	s.tenants, _ = lru.New[string, int32](tenantCacheSize)
+	s.sessions, _ = lru.New[event.UUID, int64](sessionCacheSize)
+	return s, nil
+}
+
+// Close waits for connections in use and closes the pool.
+func (s *Store) Close() { s.pool.Close() }
+
+// errBadURL stands for the parser's own error, which quotes what it could not
+// read and with it, sometimes, the password.
+var errBadURL = errors.New("postgres: the database URL cannot be read; want postgres://user:password@host:port/name?sslmode=verify-full")
+
+func openPool(ctx context.Context, config Config) (*pgxpool.Pool, error) {
+	pc, err := pgxpool.ParseConfig(config.URL)
+	if err != nil {
+		return nil, errBadURL
+	}
+	pc.MaxConns = int32(min(config.MaxConns, 1<<16))
+	pc.PingTimeout = config.StatementTimeout
+	pc.ConnConfig.ConnectTimeout = config.StatementTimeout
+	dialer := &net.Dialer{
+		Timeout: config.StatementTimeout,
+		// A server behind a dead link is noticed while we wait for its answer.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3},
+	}
+	pc.ConnConfig.DialFunc = dialer.DialContext
+	maps.Copy(pc.ConnConfig.RuntimeParams, sessionSettings(config))
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: make the pool: %w", err)
+	}
+	return pool, nil
+}
+
+// sessionSettings are what every connection asks the server for. A worker that
+// is frozen or cut off in the middle of a COPY keeps its ledger rows locked
+// until the server gives up on it: statement_timeout ends a COPY that stalls
+// (the idle timeout does not), the keepalives a connection that is gone.
+func sessionSettings(config Config) map[string]string {
+	milliseconds := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	return map[string]string{
+		"application_name":                    "nexero-worker",
+		"client_encoding":                     "UTF8",
+		"timezone":                            "UTC",
+		"statement_timeout":                   milliseconds(config.StatementTimeout),
+		"lock_timeout":                        milliseconds(config.LockTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(config.IdleTimeout),
+		"tcp_keepalives_idle":                 "10",
+		"tcp_keepalives_interval":             "3",
+		"tcp_keepalives_count":                "3",
+		"tcp_user_timeout":                    milliseconds(config.StatementTimeout),
+	}
+}
+
+// clockReading is the database's time at one moment of ours.
+type clockReading struct {
+	ours     time.Time // with its monotonic part: a step of our clock does not matter
+	database time.Time
+}
+
+// now returns the database's time. A worker's own clock never decides what is
+// too old to be stored: a wrong one would put everything aside.
+func (s *Store) now(ctx context.Context) (time.Time, error) {
+	if reading := s.clock.Load(); reading != nil {
+		return reading.database.Add(time.Since(reading.ours)), nil
+	}
+	return s.readClock(ctx)
+}
+
+func (s *Store) readClock(ctx context.Context) (time.Time, error) {
+	var reading clockReading
+	if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&reading.database); err != nil {
+		return time.Time{}, fmt.Errorf("postgres: read the clock: %w", err)
+	}
+	reading.ours = time.Now()
+	s.clock.Store(&reading)
+	return reading.database, nil
+}

@@ -1,0 +1,11 @@
+package postgres
+
+import "strings"
+
+// storable returns s as text that PostgreSQL takes. The edge sends nothing
+// else; but these texts explain a row or name its session, and a bad one must
+// not cost the transaction that carries everybody else's events.
+func storable(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ReplaceAll(s, "\x00", "\uFFFD")
+}
