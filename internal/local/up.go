@@ -31,6 +31,9 @@ const (
 	serviceWorker   = "worker"
 )
 
+// readyInterval is how often a starting pipeline looks whether it is ready.
+const readyInterval = 20 * time.Millisecond
+
 // storeDeadline is how long a stopping PostgreSQL or NATS server may take. A
 // checkpoint after a heavy load takes its time.
 const storeDeadline = 60 * time.Second
@@ -75,6 +78,9 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 	p.group.Add(lifecycle.Service{
 		Name: "run file",
 		Run: func(ctx context.Context) error {
+			if !p.awaitReady(ctx) {
+				return nil
+			}
 			if err := p.run.write(cfg.Local.DataDir); err != nil {
 				return err
 			}
@@ -214,6 +220,24 @@ func (p *pipeline) startMetrics(ctx context.Context) error {
 		p.run.MetricsURL = "http://" + address + "/metrics"
 	}
 	return nil
+}
+
+// awaitReady waits until every service could do its work, and reports whether
+// that came before the end of ctx. Who finds a run file may post at once.
+func (p *pipeline) awaitReady(ctx context.Context) bool {
+	tick := time.NewTicker(readyInterval)
+	defer tick.Stop()
+	for {
+		waiting := slices.ContainsFunc(p.checks, func(c obs.Check) bool { return c.Ready() != nil })
+		if !waiting {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // needs reports a service that cannot run alone.

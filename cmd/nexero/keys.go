@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/queue"
+)
+
+func newKeys(env []string) *cobra.Command {
+	command := &cobra.Command{Use: "keys", Short: "Make, list and revoke API keys"}
+	command.AddCommand(newKeysCreate(env), newKeysList(env), newKeysRevoke(env))
+	return command
+}
+
+func newKeysCreate(env []string) *cobra.Command {
+	var spec apikey.Spec
+	var scopes []string
+	command := &cobra.Command{
+		Use:   "create",
+		Short: "Make a key and print it, once",
+		Long: `Make an API key for a tenant and print it. It is stored as a hash, so it cannot be
+shown again. Replicas know it within a second.`,
+		Args: cobra.NoArgs,
+	}
+	f := command.Flags()
+	f.StringVar(&spec.Tenant, "tenant", "", "tenant that the key posts for (required)")
+	f.StringVar(&spec.Name, "name", "", "what to call it in lists")
+	f.StringSliceVar(&scopes, "scopes", []string{string(apikey.ScopePost)}, "what it may do: post, read, admin")
+	f.StringVar(&spec.Environment, "for", "development", "environment in the key's text: development, staging or production")
+	return operate(command, env, func(cmd *cobra.Command, o operator, _ []string) error {
+		for _, scope := range scopes {
+			spec.Scopes = append(spec.Scopes, apikey.Scope(scope))
+		}
+		key, record, err := apikey.New(spec, time.Now(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		if err := o.withKeys(cmd.Context(), func(bucket *apikey.Bucket, mirror *postgres.Store) error {
+			// The mirror goes first: a key that works and is not mirrored would be
+			// gone after a loss of the bucket.
+			if err := mirror.PutKey(cmd.Context(), mirrored(record)); err != nil {
+				return err
+			}
+			return bucket.Put(cmd.Context(), record)
+		}); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), key)
+		return err
+	})
+}
+
+func newKeysList(env []string) *cobra.Command {
+	command := &cobra.Command{Use: "list", Short: "List the keys, without their secrets", Args: cobra.NoArgs}
+	return operate(command, env, func(cmd *cobra.Command, o operator, _ []string) error {
+		return o.withQueue(cmd.Context(), func(conn *queue.Conn) error {
+			bucket, err := openKeys(cmd.Context(), conn)
+			if err != nil {
+				return err
+			}
+			records, err := bucket.List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printKeys(cmd.OutOrStdout(), records)
+		})
+	})
+}
+
+func newKeysRevoke(env []string) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "revoke ID",
+		Short: "Revoke a key, for good",
+		Long: `Revoke the key with this id (see list). Every replica refuses it within a second.
+A revoked key is never revived.`,
+		Args: cobra.ExactArgs(1),
+	}
+	return operate(command, env, func(cmd *cobra.Command, o operator, args []string) error {
+		now := time.Now()
+		err := o.withKeys(cmd.Context(), func(bucket *apikey.Bucket, mirror *postgres.Store) error {
+			// The bucket goes first: it is what replicas ask.
+			if _, err := bucket.Revoke(cmd.Context(), args[0], now); err != nil {
+				return err
+			}
+			if err := mirror.RevokeKey(cmd.Context(), args[0], now); err != nil {
+				return fmt.Errorf("the key is revoked, but its mirror in the database is not; run this again: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "revoked %s\n", args[0])
+		return err
+	})
+}
+
+// withKeys opens the bucket of keys and its mirror, and does something.
+func (o operator) withKeys(ctx context.Context, do func(*apikey.Bucket, *postgres.Store) error) error {
+	url, err := o.databaseURL(ctx)
+	if err != nil {
+		return err
+	}
+	mirror, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: 1}, o.log, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	return o.withQueue(ctx, func(conn *queue.Conn) error {
+		bucket, err := openKeys(ctx, conn)
+		if err != nil {
+			return err
+		}
+		return do(bucket, mirror)
+	})
+}
+
+// openKeys opens the bucket of keys, and makes it when this is the first
+// command that ever needed it.
+func openKeys(ctx context.Context, conn *queue.Conn) (*apikey.Bucket, error) {
+	kv, stream, err := conn.Keys(ctx)
+	if errors.Is(err, queue.ErrNoStream) {
+		if err := conn.Provision(ctx); err != nil {
+			return nil, err
+		}
+		kv, stream, err = conn.Keys(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return apikey.NewBucket(kv, stream), nil
+}
+
+// mirrored is a key's record as the database keeps it.
+func mirrored(r apikey.Record) postgres.KeyRow {
+	row := postgres.KeyRow{
+		ID: r.ID, Tenant: r.Tenant, Environment: r.Environment, Name: r.Name,
+		Hash: r.Hash, CreatedAt: r.CreatedAt, RevokedAt: r.RevokedAt,
+	}
+	for _, scope := range r.Scopes {
+		row.Scopes = append(row.Scopes, string(scope))
+	}
+	return row
+}
+
+func printKeys(w io.Writer, records []apikey.Record) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A tabwriter reports its errors when it is flushed.
+	_, _ = fmt.Fprintln(table, "ID\tTENANT\tENVIRONMENT\tSCOPES\tCREATED\tREVOKED\tNAME")
+	for _, r := range records {
+		revoked := "-"
+		if r.RevokedAt != nil {
+			revoked = r.RevokedAt.UTC().Format(time.DateTime)
+		}
+		scopes := make([]string, len(r.Scopes))
+		for i, scope := range r.Scopes {
+			scopes[i] = string(scope)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			r.ID, r.Tenant, r.Environment, strings.Join(scopes, ","), r.CreatedAt.UTC().Format(time.DateTime), revoked, r.Name)
+	}
+	return table.Flush()
+}

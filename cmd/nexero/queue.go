@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/queue"
+)
+
+func newQueue(env []string) *cobra.Command {
+	command := &cobra.Command{Use: "queue", Short: "Look at the queue"}
+	status := &cobra.Command{Use: "status", Short: "Say how much is queued and who works on it", Args: cobra.NoArgs}
+	peek := &cobra.Command{
+		Use:   "peek",
+		Short: "Print the oldest queued messages without taking them",
+		Long: `Print the oldest queued messages as JSON, one batch a line, without taking them
+out of the queue.`,
+		Args: cobra.NoArgs,
+	}
+	messages := peek.Flags().Int("messages", 1, "how many messages to print")
+	events := peek.Flags().Bool("events", false, "print the events of each batch as well")
+	command.AddCommand(
+		operate(status, env, func(cmd *cobra.Command, o operator, _ []string) error {
+			return o.withQueue(cmd.Context(), func(conn *queue.Conn) error {
+				now, err := conn.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return printQueue(cmd.OutOrStdout(), now)
+			})
+		}),
+		operate(peek, env, func(cmd *cobra.Command, o operator, _ []string) error {
+			out := json.NewEncoder(cmd.OutOrStdout())
+			return o.withQueue(cmd.Context(), func(conn *queue.Conn) error {
+				return conn.Peek(cmd.Context(), *messages, func(sequence uint64, storedAt time.Time, data []byte) error {
+					return printMessage(out, sequence, storedAt, data, *events)
+				})
+			})
+		}),
+	)
+	return command
+}
+
+// withQueue connects, does something and lets go.
+func (o operator) withQueue(ctx context.Context, do func(*queue.Conn) error) error {
+	conn, err := o.connectQueue(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(conn), conn.Close(ctx))
+}
+
+func printQueue(w io.Writer, s queue.Status) error {
+	oldest := "none"
+	if !s.Oldest.IsZero() {
+		oldest = fmt.Sprintf("%s (%s)", s.Oldest.Format(time.RFC3339), humanize.Time(s.Oldest))
+	}
+	consumer := fmt.Sprintf("%d waiting, %d with workers (%d more than once), %d pulls open",
+		s.Pending, s.AckPending, s.Redelivered, s.WaitingPulls)
+	if s.ConsumerMissing {
+		consumer = "missing; the next worker makes it"
+	}
+	_, err := fmt.Fprintf(w, `messages  %d, %s of %s
+oldest    %s
+consumer  %s
+sequence  %d to %d
+lost      %d messages, %s
+replicas  %d %s
+`,
+		s.Messages, humanize.IBytes(s.Bytes), humanize.IBytes(uint64(max(s.MaxBytes, 0))),
+		oldest, consumer, s.FirstSequence, s.LastSequence,
+		s.LostMessages, humanize.IBytes(s.LostBytes), s.Replicas, s.Leader)
+	return err
+}
+
+// peekedBatch is one line of `queue peek`.
+type peekedBatch struct {
+	Sequence      uint64         `json:"sequence"`
+	StoredAt      time.Time      `json:"stored_at"`
+	Problem       string         `json:"problem,omitempty"`
+	Bytes         int            `json:"bytes,omitempty"`
+	Tenant        string         `json:"tenant,omitempty"`
+	BatchID       string         `json:"batch_id,omitempty"`
+	ReceiptID     string         `json:"receipt_id,omitempty"`
+	ReceivedAt    *time.Time     `json:"received_at,omitempty"`
+	CorrelationID string         `json:"correlation_id,omitempty"`
+	Accepted      int            `json:"accepted"`
+	Rejected      int            `json:"rejected"`
+	Sessions      []string       `json:"sessions,omitempty"`
+	Report        *event.Report  `json:"report,omitempty"`
+	Events        []event.Event  `json:"events,omitempty"`
+	Rejections    []peekedReason `json:"rejections,omitempty"`
+}
+
+type peekedReason struct {
+	Index  int        `json:"index"`
+	Code   event.Code `json:"code"`
+	Field  string     `json:"field,omitempty"`
+	Detail string     `json:"detail,omitempty"`
+}
+
+func printMessage(out *json.Encoder, sequence uint64, storedAt time.Time, data []byte, events bool) error {
+	batches, err := envelope.Open(data)
+	if err != nil {
+		return out.Encode(peekedBatch{Sequence: sequence, StoredAt: storedAt, Bytes: len(data), Problem: err.Error()})
+	}
+	for i := range batches {
+		line := peeked(&batches[i])
+		line.Sequence, line.StoredAt = sequence, storedAt
+		if events {
+			for row := range batches[i].Rows() {
+				e, err := row.Event()
+				if err != nil {
+					return fmt.Errorf("message %d: %w", sequence, err)
+				}
+				line.Events = append(line.Events, e)
+			}
+		}
+		if err := out.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func peeked(b *envelope.Batch) peekedBatch {
+	line := peekedBatch{
+		Tenant: b.Tenant, BatchID: b.ID.String(), ReceiptID: b.ReceiptID.String(),
+		ReceivedAt: new(b.ReceivedAt.Time()), CorrelationID: b.CorrelationID,
+		Accepted: b.RowCount(), Rejected: len(b.Rejected), Report: b.Report,
+	}
+	for _, session := range b.Sessions {
+		line.Sessions = append(line.Sessions, session.ClientID)
+	}
+	for _, rejection := range b.Rejected {
+		line.Rejections = append(line.Rejections, peekedReason{rejection.Index, rejection.Code, rejection.Field, rejection.Detail})
+	}
+	return line
+}

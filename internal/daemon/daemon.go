@@ -1,0 +1,125 @@
+// Package daemon is what the mains of the services have in common: command
+// line, logger, metrics listener, signals and exit code.
+//
+// A service's main names its configuration and how to build the service from
+// it; everything around that is the same for all and stands here once.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/lifecycle"
+	"github.com/nexero-vr/nexero/internal/obs"
+	"github.com/nexero-vr/nexero/internal/version"
+)
+
+// Exit codes of a service.
+const (
+	// ExitOK is a service that served and stopped in order.
+	ExitOK = 0
+	// ExitFailed is a service that failed, or could not stop in order.
+	ExitFailed = 1
+	// ExitUsage is a command line or a setting that makes no sense.
+	ExitUsage = 2
+)
+
+// healthTimeout bounds --check-health.
+const healthTimeout = 3 * time.Second
+
+// Service is a built service that was not started yet.
+type Service struct {
+	// Run serves until its context ends, and returns when it has drained.
+	Run func(ctx context.Context) error
+	// Checks are what must hold for it to be ready.
+	Checks []obs.Check
+}
+
+// Program is a service as its main describes it, with configuration T.
+type Program[T any] struct {
+	// Name is the program's name in help and log lines.
+	Name string
+	// Common returns the settings that every service has.
+	Common func(cfg *T) (config.Process, config.Log)
+	// Build connects what the service needs. It waits for a queue that does
+	// not answer yet, until ctx ends.
+	Build func(ctx context.Context, cfg *T, log *slog.Logger, reg prometheus.Registerer) (Service, error)
+}
+
+// Main runs p with a command line and an environment until a signal ends it,
+// and returns the exit code.
+func Main[T any](p Program[T], args, env []string, stdout, stderr io.Writer) int {
+	cfg, action, err := config.Parse[T](p.Name, args, env, stdout)
+	if err != nil {
+		complain(stderr, p.Name, err)
+		return ExitUsage
+	}
+	switch action {
+	case config.ActionHelp:
+		return ExitOK
+	case config.ActionVersion:
+		err = printLine(stdout, version.Get().String())
+	case config.ActionCheckConfig:
+		err = config.Print(stdout, cfg)
+	case config.ActionCheckHealth:
+		process, _ := p.Common(cfg)
+		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+		defer cancel()
+		err = obs.CheckHealth(ctx, process.MetricsListen)
+	case config.ActionRun:
+		err = serve(p, cfg, stderr)
+	}
+	if err != nil {
+		complain(stderr, p.Name, err)
+		return ExitFailed
+	}
+	return ExitOK
+}
+
+func printLine(w io.Writer, line string) error {
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+// complain tells a person on a terminal what the exit code cannot.
+func complain(stderr io.Writer, name string, err error) {
+	// Without a standard error there is nobody to tell.
+	_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+}
+
+func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
+	process, logging := p.Common(cfg)
+	log, err := obs.NewLogger(stderr, obs.Logging{
+		Format: obs.Format(logging.Format), Level: logging.Level, Terminal: obs.IsTerminal(stderr),
+		Service: p.Name, Version: version.Get().Version, Environment: process.Environment,
+	})
+	if err != nil {
+		return err
+	}
+	registry, err := obs.NewRegistry(version.Get())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := lifecycle.SignalContext(context.Background())
+	defer cancel()
+	service, err := p.Build(ctx, cfg, log, registry)
+	if err != nil {
+		return err
+	}
+	group := lifecycle.NewGroup(log)
+	defer func() { err = errors.Join(err, group.Close()) }()
+	group.Add(lifecycle.Service{Name: p.Name, Run: service.Run, Deadline: process.DrainTimeout + time.Second})
+	metrics, err := obs.Listen(ctx, process.MetricsListen, registry, service.Checks, log)
+	if err != nil {
+		return err
+	}
+	group.Add(lifecycle.Service{Name: "metrics", Run: metrics.Run})
+	return group.Run(ctx)
+}

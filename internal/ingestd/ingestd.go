@@ -1,0 +1,196 @@
+// Package ingestd puts the HTTP edge together: queue, keys, decoder and server.
+//
+// It owns the queue connection, the key watcher and the listener, and stops
+// them in the order in which nothing that was let in is refused: readiness
+// fails first, then the HTTP server finishes its requests, then the group
+// commit drains, then keys and queue are let go.
+package ingestd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/daemon"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/ingest"
+	"github.com/nexero-vr/nexero/internal/lifecycle"
+	"github.com/nexero-vr/nexero/internal/obs"
+	"github.com/nexero-vr/nexero/internal/queue"
+	"github.com/nexero-vr/nexero/internal/unreal"
+	"github.com/nexero-vr/nexero/internal/version"
+)
+
+// closeTimeout bounds giving up a connection when the setup fails.
+const closeTimeout = 5 * time.Second
+
+// Ingest is the edge, built and listening but not serving yet.
+type Ingest struct {
+	log      *slog.Logger
+	drain    time.Duration
+	conn     *queue.Conn
+	keys     *apikey.Watcher
+	server   *ingest.Server
+	http     *http.Server
+	listener net.Listener
+}
+
+// New connects to the queue, makes sure that its stream exists, and listens.
+// It waits for a queue that does not answer yet, until ctx ends.
+func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (_ *Ingest, err error) {
+	options := optionsOf(cfg)
+	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.abandon(ctx))
+		}
+	}()
+	i.conn, err = queue.Connect(ctx, queue.Config{
+		URL: cfg.Queue.URL.Reveal(), CredsFile: cfg.Queue.CredsFile,
+		Replicas: cfg.Queue.Replicas, MaxBytes: int64(cfg.Queue.MaxBytes),
+		AckWait: cfg.Queue.AckWait, RequestTimeout: cfg.Queue.RequestTimeout,
+		LargestMessage: int64(options.LargestEnvelope()),
+	}, log, reg, queue.Publisher)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.conn.Provision(ctx); err != nil {
+		return nil, err
+	}
+	if err := i.watchKeys(ctx); err != nil {
+		return nil, err
+	}
+	i.server, err = ingest.New(ingest.Deps{
+		Decoder: unreal.NewDecoder(options.Limits, func(tenant string) bool {
+			return slices.Contains(cfg.Intake.StrictTenants, tenant)
+		}),
+		Publisher:    publisher{i.conn},
+		Authenticate: i.authenticate,
+		Log:          log, Registerer: reg,
+		Ready: map[string]func() error{ingest.ReadyQueue: i.conn.Ready, "keys": i.keys.Ready},
+		Now:   time.Now, Version: version.Get().Version,
+	}, options)
+	if err != nil {
+		return nil, err
+	}
+	i.http = ingest.NewHTTPServer(i.server.Handler(), options, log)
+	i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	return i, nil
+}
+
+// Service builds the edge as a service of its own.
+func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+	i, err := New(ctx, cfg, log, reg)
+	if err != nil {
+		return daemon.Service{}, err
+	}
+	return daemon.Service{Run: i.Run, Checks: i.Checks()}, nil
+}
+
+func optionsOf(cfg *config.Ingest) ingest.Options {
+	options := ingest.DefaultOptions()
+	options.Limits = event.Limits{
+		Events:        cfg.Intake.EventsPerRequest,
+		BodyBytes:     int64(cfg.Intake.BodyBytes),
+		InflatedBytes: int64(cfg.Intake.InflatedBytes),
+		EventBytes:    int(cfg.Intake.EventBytes),
+		StringBytes:   int(cfg.Intake.StringBytes),
+		Depth:         cfg.Intake.Depth,
+	}
+	options.AnonymousTenant = cfg.HTTP.AnonymousTenant
+	options.Environment = cfg.Process.Environment
+	options.RequestTimeout = cfg.HTTP.RequestTimeout
+	options.MaxInFlightBytes = int64(cfg.Intake.MaxInFlightBytes)
+	options.EnvelopeBytes = int(cfg.Intake.EnvelopeBytes)
+	options.MaxEnvelopesInFlight = cfg.Intake.MaxEnvelopesInFlight
+	return options
+}
+
+func (i *Ingest) watchKeys(ctx context.Context) error {
+	bucket, stream, err := i.conn.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	i.keys = apikey.NewWatcher(apikey.NewBucket(bucket, stream), i.log)
+	return nil
+}
+
+// authenticate is what the edge asks of keys: whose it is, if it may post.
+func (i *Ingest) authenticate(key string) (tenant, keyID string, err error) {
+	record, err := i.keys.Authenticate(key, apikey.ScopePost)
+	if err != nil {
+		return "", "", err
+	}
+	return record.Tenant, record.ID, nil
+}
+
+// Addr is the address that is listened on.
+func (i *Ingest) Addr() string { return i.listener.Addr().String() }
+
+// Checks are what must hold for the edge to be ready.
+func (i *Ingest) Checks() []obs.Check {
+	return []obs.Check{{Name: ingest.ReadyQueue, Ready: i.conn.Ready}, {Name: "keys", Ready: i.keys.Ready}}
+}
+
+// Run serves until ctx ends, then drains.
+func (i *Ingest) Run(ctx context.Context) error {
+	group := lifecycle.NewGroup(i.log)
+	group.Add(lifecycle.Service{Name: "queue connection", Stop: i.conn.Close})
+	group.Add(lifecycle.Service{Name: "key watcher", Run: i.keys.Run})
+	group.Add(lifecycle.Service{Name: "group commit", Stop: i.server.Drain, Deadline: i.drain})
+	group.Add(lifecycle.Service{
+		Name: "http server", Deadline: i.drain,
+		Run: func(context.Context) error {
+			err := i.http.Serve(i.listener)
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			return err
+		},
+		Stop: func(ctx context.Context) error {
+			i.server.StopAccepting()
+			return i.http.Shutdown(ctx)
+		},
+	})
+	return group.Run(ctx)
+}
+
+// abandon lets go of what New had when it failed.
+func (i *Ingest) abandon(ctx context.Context) error {
+	if i.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return i.conn.Close(ctx)
+}
+
+// publisher is the queue in the edge's words.
+type publisher struct{ conn *queue.Conn }
+
+// Publish implements [ingest.Publisher].
+func (p publisher) Publish(ctx context.Context, id string, message []byte) error {
+	err := p.conn.Publish(ctx, id, message)
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		return fmt.Errorf("%w: %w", ingest.ErrFull, err)
+	case errors.Is(err, queue.ErrTooLarge):
+		return fmt.Errorf("%w: %w", ingest.ErrTooLarge, err)
+	default:
+		// The edge treats anything else as unknown and tries again, which is
+		// right for a queue that is away for a moment too.
+		return err
+	}
+}

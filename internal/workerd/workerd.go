@@ -1,0 +1,143 @@
+// Package workerd puts the worker together: queue, store and the loops between
+// them.
+//
+// It owns the queue connection and the database pool. Its stop lets the loops
+// commit and acknowledge what they hold before it closes either.
+package workerd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/daemon"
+	"github.com/nexero-vr/nexero/internal/lifecycle"
+	"github.com/nexero-vr/nexero/internal/obs"
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/queue"
+	"github.com/nexero-vr/nexero/internal/worker"
+)
+
+const (
+	// closeTimeout bounds giving up a connection when the setup fails.
+	closeTimeout = 5 * time.Second
+	// longestPause lies between two looks for a database that is away.
+	longestPause = 3 * time.Second
+)
+
+// Worker is a worker, connected but not loading yet.
+type Worker struct {
+	log    *slog.Logger
+	drain  time.Duration
+	conn   *queue.Conn
+	store  *postgres.Store
+	worker *worker.Worker
+}
+
+// New connects to queue and database and checks that the database keeps what
+// it commits. It waits for a queue that does not answer yet, until ctx ends.
+func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (_ *Worker, err error) {
+	w := &Worker{log: log, drain: cfg.Process.DrainTimeout}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.abandon(ctx))
+		}
+	}()
+	w.store, err = postgres.Open(ctx, postgres.Config{
+		URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns,
+		RequireSyncStandby: cfg.Database.RequireSyncStandby,
+		StatementTimeout:   cfg.Database.StatementTimeout,
+		LockTimeout:        cfg.Database.LockTimeout,
+		IdleTimeout:        cfg.Database.IdleTimeout,
+		PoseRetention:      cfg.Database.PoseRetention,
+	}, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.awaitDurable(ctx); err != nil {
+		return nil, err
+	}
+	w.conn, err = queue.Connect(ctx, queue.Config{
+		URL: cfg.Queue.URL.Reveal(), CredsFile: cfg.Queue.CredsFile,
+		Replicas: cfg.Queue.Replicas, MaxBytes: int64(cfg.Queue.MaxBytes),
+		AckWait: cfg.Queue.AckWait, RequestTimeout: cfg.Queue.RequestTimeout,
+	}, log, reg, queue.Consumer)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.conn.Provision(ctx); err != nil {
+		return nil, err
+	}
+	w.worker, err = worker.New(worker.Deps{
+		Source: source{w.conn}, Store: store{w.store}, Classify: classify,
+		OldestMessage: w.conn.OldestMessage, Log: log, Registerer: reg,
+	}, worker.Options{
+		Loops: cfg.Loading.Loops, MaxMessages: cfg.Loading.GatherMessages,
+		MaxBytes: int(cfg.Loading.GatherBytes), MaxEvents: cfg.Loading.GatherEvents,
+		Linger: cfg.Loading.GatherAge, AckWait: cfg.Queue.AckWait,
+		LoadTimeout: cfg.Loading.LoadTimeout, DrainTimeout: cfg.Process.DrainTimeout,
+	})
+	return w, err
+}
+
+// Service builds the worker as a service of its own.
+func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+	w, err := New(ctx, cfg, log, reg)
+	if err != nil {
+		return daemon.Service{}, err
+	}
+	return daemon.Service{Run: w.Run, Checks: w.Checks()}, nil
+}
+
+// awaitDurable checks the database, and waits for one that is away or starting.
+// A database that would lose what it commits, or has another schema, ends the
+// wait: only an operator changes that.
+func (w *Worker) awaitDurable(ctx context.Context) error {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.MaxInterval = longestPause
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := w.store.CheckDurable(ctx)
+		if err != nil && postgres.Classify(err) != postgres.ClassRetry {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+		w.log.LogAttrs(ctx, slog.LevelWarn, "database cannot be checked, trying again", slog.Any("error", err))
+	}))
+	return err
+}
+
+// Checks are what must hold for the worker to be ready.
+func (w *Worker) Checks() []obs.Check {
+	return []obs.Check{{Name: "queue", Ready: w.conn.Ready}, {Name: "loading", Ready: w.worker.Ready}}
+}
+
+// Run loads until ctx ends, then drains.
+func (w *Worker) Run(ctx context.Context) error {
+	group := lifecycle.NewGroup(w.log)
+	group.Add(lifecycle.Service{Name: "database pool", Stop: func(context.Context) error {
+		w.store.Close()
+		return nil
+	}})
+	group.Add(lifecycle.Service{Name: "queue connection", Stop: w.conn.Close})
+	group.Add(lifecycle.Service{Name: "loading", Run: w.worker.Run, Deadline: w.drain + closeTimeout})
+	return group.Run(ctx)
+}
+
+// abandon lets go of what New had when it failed.
+func (w *Worker) abandon(ctx context.Context) error {
+	if w.store != nil {
+		w.store.Close()
+	}
+	if w.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return w.conn.Close(ctx)
+}
