@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,8 +73,20 @@ func welcome(w io.Writer, dataDir string, run local.RunFile) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(w)
+	_, err := fmt.Fprint(w, tryIt(run))
 	return err
+}
+
+// tryIt is a command that posts one event, for a person to copy.
+func tryIt(run local.RunFile) string {
+	if run.URL == "" {
+		return "\n"
+	}
+	return fmt.Sprintf(`
+  try it    curl %s/api/v1/unreal/tracking/batch -H 'X-API-Key: %s' \
+              -d '{"session_id":"first-tour","events":[{"event_type":"zone_enter","timestamp":"%s","zone_name":"kitchen"}]}'
+
+`, run.URL, run.APIKey, time.Now().UTC().Format(time.RFC3339))
 }
 
 func psql(url string) string {
