@@ -1,0 +1,82 @@
+# The one command surface of Nexero. CI runs the same targets by the same names.
+#
+# Variables: PKG chooses packages (make test PKG=./internal/worker), RECORDING a recording, FUZZTIME the time for each
+# fuzz target, BENCH and COUNT what `make bench` measures.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PKG ?= ./...
+FUZZTIME ?= 10s
+BENCH ?= .
+COUNT ?= 6
+# Empty without a tag: the program then shows the commit that it was built from.
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
+
+# Recipes read these from the environment, quoted, so that a path may hold blanks.
+export PKG FUZZTIME BENCH COUNT RECORDING
+
+MODULE := github.com/nexero-vr/nexero
+BIN := .build/bin
+TOOLS := .build/tools
+NEXERO ?= $(BIN)/nexero
+LDFLAGS := -X $(MODULE)/internal/version.release=$(VERSION)
+
+# One PostgreSQL for all packages of a run; see test/cluster.
+WITH_CLUSTER := go run ./test/cluster --
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: build ## Run the whole pipeline here, until Ctrl-C; a second run keeps the data
+	@$(NEXERO) up
+
+.PHONY: build
+build: ## Build every program into .build/bin
+	@mkdir -p $(BIN)
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: ## Run every test with a real NATS server and a real PostgreSQL (PKG=./internal/worker for one package)
+	$(WITH_CLUSTER) go test -race -shuffle=on -timeout 5m $$PKG
+
+.PHONY: check
+check: $(TOOLS)/.built ## Format, vet, linters, modules and structure: all that needs no test run
+	@scripts/check
+
+.PHONY: format
+format: $(TOOLS)/.built ## Format the code and apply the fixes of go fix
+	@go fix ./...
+	@$(TOOLS)/golangci-lint fmt
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME (10s)
+	@scripts/fuzz
+
+.PHONY: mutation
+mutation: ## Break the code in known ways and expect the tests to notice (PKG=./internal/worker for one package)
+	@$(WITH_CLUSTER) go run ./test/mutants $$PKG
+
+.PHONY: e2e
+e2e: ## Play a recording through the whole pipeline and check every row: RECORDING=file
+	@case $${RECORDING:?make e2e needs RECORDING=file} in /*) ;; *) RECORDING=$$PWD/$$RECORDING ;; esac; \
+	$(WITH_CLUSTER) go test -count=1 -v -timeout 20m ./test/e2e -recording="$$RECORDING"
+
+.PHONY: bench
+bench: $(TOOLS)/.built ## Measure, COUNT times (6); BASE=file compares with an earlier result
+	@scripts/bench
+
+.PHONY: clean
+clean: ## Remove what was built; data stays
+	rm -rf $(BIN) $(TOOLS) .build/bench
+
+# Built from tools/go.mod, once, and again when it changes.
+$(TOOLS)/.built: tools/go.mod tools/go.sum
+	@echo "building the tools of tools/go.mod into $(TOOLS); the first time takes some minutes"
+	@mkdir -p $(TOOLS)
+	@GOBIN="$(CURDIR)/$(TOOLS)" go -C tools install tool
+	@touch $@
