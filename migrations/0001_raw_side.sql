@@ -163,12 +163,12 @@ CREATE INDEX session_reports_session ON nexero.session_reports (session_no);
 CREATE TABLE nexero.session_touches (
     session_no  bigint NOT NULL,
     batch_no    bigint NOT NULL,
-    received_on date NOT NULL
+    received_at timestamptz NOT NULL
 );
 COMMENT ON TABLE nexero.session_touches IS 'Sessions that got new rows, for the roll-up to read and delete. Insert only for workers.';
 COMMENT ON COLUMN nexero.session_touches.session_no IS 'Session that got rows.';
 COMMENT ON COLUMN nexero.session_touches.batch_no IS 'Batch that brought them.';
-COMMENT ON COLUMN nexero.session_touches.received_on IS 'UTC day of receipt: the partition they are in.';
+COMMENT ON COLUMN nexero.session_touches.received_at IS 'Time of receipt of exactly the rows that were written: a repeat adds rows to a batch at another one.';
 CREATE INDEX session_touches_session ON nexero.session_touches (session_no);
 
 -- Events ---------------------------------------------------------------------

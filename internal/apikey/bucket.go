@@ -177,7 +177,7 @@ func (b *Bucket) follow(ctx context.Context, see func(update) error) error {
 		// Its goroutine may be stuck with an update in hand until the channel,
 		// which closes when it is done, has been emptied.
 		_ = watch.Stop()
-		for range watch.Updates() { //nolint:revive // empties the channel
+		for range watch.Updates() {
 		}
 	}()
 	for {

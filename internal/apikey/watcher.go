@@ -122,6 +122,7 @@ func (w *Watcher) watchOnce(ctx context.Context) error {
 			if u.at.revision > seen.revision {
 				seen = u.at
 			}
+			delete(loading, u.id)
 			if record, ok := w.read(ctx, u); ok {
 				loading[u.id] = record
 			}

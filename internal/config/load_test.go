@@ -105,14 +105,14 @@ func TestLoad_FlagOverEnvironmentOverFileOverDefault(t *testing.T) {
 func TestLoad_EveryForm(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "strict_tenants: [acme, beta]\ngather_bytes: 16777216\nqueue_max_bytes: 8GiB\npose_retention: 7d\n")
-	got, err := load[Up](t, []string{"--demo", "--api-key", "nxr_secret", "--config", file}, []string{
+	got, err := load[Up](t, []string{"--api-key", "nxr_secret", "--config", file}, []string{
 		"NEXERO_LOG_LEVEL=debug", "NEXERO_REQUIRE_SYNC_STANDBY=true", "NEXERO_GATHER_AGE=5ms",
 		"NEXERO_SERVICES=nats, ingest", "NEXERO_DATA_DIR=/srv/nexero", "NEXERO_METRICS_LISTEN=",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Demo.Demo || got.Demo.APIKey.Reveal() != "nxr_secret" || got.Log.Level != slog.LevelDebug ||
+	if got.Parts.APIKey.Reveal() != "nxr_secret" || got.Log.Level != slog.LevelDebug ||
 		!got.Database.RequireSyncStandby || got.Loading.GatherAge != 5*time.Millisecond ||
 		got.Loading.GatherBytes != 16<<20 || got.Queue.MaxBytes != 8<<30 || got.Database.PoseRetention != 7*24*time.Hour {
 		t.Errorf("Load = %+v", got)
@@ -120,7 +120,7 @@ func TestLoad_EveryForm(t *testing.T) {
 	if diff := cmp.Diff([]string{"acme", "beta"}, got.Intake.StrictTenants); diff != "" {
 		t.Errorf("strict_tenants (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"nats", "ingest"}, got.Demo.Services); diff != "" {
+	if diff := cmp.Diff([]string{"nats", "ingest"}, got.Parts.Services); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 	if ingest := got.Ingest(); ingest.Queue.MaxBytes != 8<<30 {

@@ -35,7 +35,7 @@ type Up struct {
 	Intake   Intake
 	Loading  Loading
 	Local    Local `require:"data_dir"`
-	Demo     Demo
+	Parts    Parts
 }
 
 // CLI is the configuration of the operator's commands. Without URLs they look
@@ -128,9 +128,8 @@ type Local struct {
 	DataDir string `name:"data_dir" check:"file" help:"Directory of a private instance; default: nexero in the user's state directory, for root /var/lib/nexero."`
 }
 
-// Demo is what only the all-in-one program has.
-type Demo struct {
+// Parts is what only the all-in-one program has.
+type Parts struct {
 	Services []string `name:"services" default:"nats,postgres,ingest,worker" oneof:"nats,postgres,ingest,worker" help:"What to run in this process."`
 	APIKey   Secret   `name:"api_key" help:"Key to accept; default: one that is made once and kept."`
-	Demo     bool     `name:"demo" help:"Play invented tours."`
 }

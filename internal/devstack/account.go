@@ -47,7 +47,8 @@ func (a *account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// own gives path, which we have made, to the account.
+// own gives path to the account. Only what we have made ourselves may be given
+// away: a directory that was there belongs to somebody.
 func (a *account) own(path string) error {
 	if a == nil {
 		return nil
@@ -84,6 +85,8 @@ func (a *account) reach(dir string) error {
 	}
 }
 
+// enters applies the kernel's rule: the first class that fits decides, also when a
+// later one would allow more. Further groups are not ours, the child has none.
 func (a *account) enters(info os.FileInfo) bool {
 	mode := info.Mode().Perm()
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -111,6 +111,7 @@ func fromPath(ctx context.Context) []string {
 	return dirs
 }
 
+// installed lists what the patterns match, in no order that matters.
 func (s search) installed() []string {
 	var dirs []string
 	for _, pattern := range s.patterns {
@@ -162,7 +163,8 @@ func majorOf(text string) (int, error) {
 	return major, nil
 }
 
-// advice names the command that installs what is missing.
+// advice names the command that installs what is missing: the person who reads it
+// wanted to run something else.
 func (s search) advice() string {
 	version := ""
 	if s.major != 0 {

@@ -29,6 +29,7 @@ type files struct {
 	account *account
 }
 
+// cluster is what PostgreSQL calls its data directory.
 func (f files) cluster() string { return filepath.Join(f.dir, clusterName) }
 
 // openFiles makes dir if it is missing and checks that the server can live in it.
@@ -108,6 +109,8 @@ func (f files) create(ctx context.Context, bin binaries) error {
 	return syncDir(f.dir)
 }
 
+// createPassword writes the superuser's password before the cluster exists, since
+// initdb reads it from the file, as the user that it runs as.
 func (f files) createPassword() error {
 	path := filepath.Join(f.dir, passwordName)
 	if _, err := os.Stat(path); err == nil {
@@ -140,10 +143,13 @@ func (f files) lastPort() int {
 	return port
 }
 
+// rememberPort keeps addresses valid over a restart, such as one in a shell's
+// history. Losing it costs only that.
 func (f files) rememberPort(port int) error {
 	return os.WriteFile(filepath.Join(f.dir, portName), []byte(strconv.Itoa(port)+"\n"), 0o600)
 }
 
+// syncDir makes a rename in a directory durable.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

@@ -57,6 +57,7 @@ func execute(ctx context.Context, url, query string) error {
 	})
 }
 
+// withConn runs do on a connection of its own.
 func withConn(ctx context.Context, url string, do func(context.Context, *pgx.Conn) error) error {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {

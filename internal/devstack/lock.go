@@ -43,6 +43,7 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{file: file}, nil
 }
 
+// release gives the directory up; what was started in it must have ended.
 func (l *dirLock) release() error {
 	if err := l.file.Close(); err != nil {
 		return fmt.Errorf("release lock: %w", err)
@@ -50,6 +51,8 @@ func (l *dirLock) release() error {
 	return nil
 }
 
+// lockHolder is whom to ask. The file can be empty for a moment, between lock and
+// number.
 func lockHolder(path string) string {
 	text, err := os.ReadFile(path)
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {

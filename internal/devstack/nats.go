@@ -89,6 +89,8 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	return n, nil
 }
 
+// runNATS starts the server and hands it out only when it is ready and proven;
+// in every other case it is down again.
 func runNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	srv, err := server.NewServer(natsOptions(cfg))
 	if err != nil {
@@ -143,11 +145,14 @@ func natsReady(ctx context.Context, srv *server.Server, logger *natsLogger) erro
 	return nil
 }
 
+// isLoopback takes addresses only: what a name means is decided elsewhere.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
 }
 
+// natsOptions spells out every limit whose default depends on the machine: free
+// disk, free memory.
 func natsOptions(cfg NATSConfig) *server.Options {
 	opts := &server.Options{
 		ServerName:         "nexero",
@@ -170,6 +175,7 @@ func natsOptions(cfg NATSConfig) *server.Options {
 	return opts
 }
 
+// natsURL puts the password where every client library looks for it.
 func natsURL(address, password string) string {
 	u, err := url.Parse(address)
 	if err != nil || password == "" {

@@ -72,6 +72,8 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	return p, nil
 }
 
+// startPostgres owns the lock from the moment it is taken: on every way out it is
+// either free or belongs to the server that is returned.
 func startPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	account, err := serverAccount()
 	if err != nil {
@@ -95,6 +97,8 @@ func startPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	return p, nil
 }
 
+// start takes over a server or launches one. The order matters: nothing is looked
+// for, made or started before the directory proved to be ours.
 func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	major, err := p.files.major()
 	if err != nil {
@@ -120,6 +124,8 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	return p.launch(ctx, bin, cfg.Settings)
 }
 
+// findOrFetch prefers any fitting server of the machine to a download. A given
+// directory is the only place.
 func (p *Postgres) findOrFetch(ctx context.Context, cfg PostgresConfig, major int) (binaries, error) {
 	places := search{account: p.files.account, binDir: cfg.BinDir, major: major, patterns: places()}
 	bin, err := places.find(ctx)

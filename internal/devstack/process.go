@@ -67,6 +67,8 @@ func spawn(ctx context.Context, f files, log *slog.Logger, program string, args 
 	return p, nil
 }
 
+// running tells whether the server is still there. For a child the answer is
+// certain; of one that was taken over, the file and the process have to agree.
 func (p *process) running() bool {
 	if p.exited == nil {
 		// The number alone may mean somebody else by now.
@@ -119,6 +121,7 @@ func (p *process) signal(sig syscall.Signal) error {
 	return err
 }
 
+// awaitExit waits for the end: a child's is told to us, another's has to be polled.
 func (p *process) awaitExit(ctx context.Context) bool {
 	if p.exited != nil {
 		select {
@@ -152,6 +155,7 @@ type serverOutput struct {
 	tail []string // guarded by mu
 }
 
+// read runs until the last process of the server has closed its end.
 func (o *serverOutput) read(ctx context.Context, from io.Reader) {
 	const tailLines, lineBytes = 12, 64 << 10
 	lines := bufio.NewReaderSize(from, lineBytes)

@@ -68,6 +68,8 @@ func (p *Postgres) awaitVacancy(ctx context.Context) error {
 	}
 }
 
+// removeStrangersFile is reached only when nobody works in the cluster. A number
+// that we know nothing about stays: the server refuses to start and says why.
 func (p *Postgres) removeStrangersFile() error {
 	file, ok, err := readPostmaster(p.files.cluster())
 	if err != nil || !ok || residenceOf(file.pid, p.files.cluster()) != livesElsewhere {
@@ -103,6 +105,7 @@ func (p *Postgres) awaitReady(ctx context.Context) error {
 	}
 }
 
+// reportedDir asks whoever listens on our port for the directory it serves.
 func (p *Postgres) reportedDir(ctx context.Context) (dir string, err error) {
 	err = withConn(ctx, p.DatabaseURL("postgres"), func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SHOW data_directory").Scan(&dir)

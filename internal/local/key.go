@@ -33,7 +33,7 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 		Tenant: keyTenant, Environment: p.cfg.Process.Environment, Name: keyName,
 		Scopes: []apikey.Scope{apikey.ScopePost, apikey.ScopeRead, apikey.ScopeAdmin},
 	}
-	key := p.cfg.Demo.APIKey.Reveal()
+	key := p.cfg.Parts.APIKey.Reveal()
 	if key == "" {
 		kept, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

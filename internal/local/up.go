@@ -122,7 +122,7 @@ type pipeline struct {
 }
 
 func (p *pipeline) runs(service string) bool {
-	return slices.Contains(p.cfg.Demo.Services, service)
+	return slices.Contains(p.cfg.Parts.Services, service)
 }
 
 func (p *pipeline) startNATS(ctx context.Context) error {

@@ -130,3 +130,32 @@ func statement(sql string) func(*fixture, *pgx.Conn) error {
 		return err
 	}
 }
+
+// What PostgreSQL says around an error is translated, and quotes the client.
+func TestLineOf(t *testing.T) {
+	t.Parallel()
+	for where, want := range map[string]int{
+		"COPY events, line 12, column zone":                       12,
+		"COPY events, line 7":                                     7,
+		"COPY events, Zeile 3, Spalte props":                      3,
+		"events のCOPY、5 行目、列 zone":                                5,
+		"JSON data, line 1: COPY e, line 99\nCOPY events, line 4": 4,
+		"":                      0,
+		"PL/pgSQL function f()": 0,
+		"COPY events, line 99999999999999999999999999, column zone": 0,
+	} {
+		if got := postgres.LineOf(where); got != want {
+			t.Errorf("%q names line %d, want %d", where, got, want)
+		}
+	}
+}
+
+func FuzzLineOf(f *testing.F) {
+	f.Add("COPY events, line 12, column zone")
+	f.Add("JSON data, line 1: \x00\nCOPY events, line 4")
+	f.Fuzz(func(t *testing.T, where string) {
+		if line := postgres.LineOf(where); line < 0 {
+			t.Errorf("%q names line %d", where, line)
+		}
+	})
+}

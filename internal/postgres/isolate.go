@@ -175,8 +175,6 @@ func columnOf(pgErr *pgconn.PgError) string {
 func (l *load) refuse(bad *pendingRow, pgErr *pgconn.PgError) {
 	bad.refused = true
 	l.rejectRow(bad.delivery, bad.row, refusedCode, refusalOf(pgErr))
-	bad.delivery.entry.dirty = true
-	l.result.Refused++
 }
 
 // settleRows counts what was stored: for the sessions, and in the ledger where

@@ -31,6 +31,9 @@ type LoadResult struct {
 	Reports int
 	// Rejected events of the edge that were kept.
 	Rejected int
+	// Aside are accepted events and reports put aside with their whole delivery,
+	// because of its day or its id.
+	Aside int
 	// Refused are rows and reports that the edge accepted and PostgreSQL did
 	// not: each is a bug somewhere.
 	Refused int
@@ -92,6 +95,7 @@ func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
 	wanted := make(map[day]bool, 2)
 	l.deliveries = make([]*delivery, len(batches))
 	names := make([]string, len(batches))
+	rows := 0
 	for i := range batches {
 		d := &delivery{batch: &batches[i], day: dayOf(batches[i].ReceivedAt)}
 		if d.refuse = w.refuses(d.day); d.refuse == "" {
@@ -99,7 +103,9 @@ func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
 		}
 		l.deliveries[i] = d
 		names[i] = storable(d.batch.Tenant)
+		rows += d.batch.RowCount()
 	}
+	l.rows = make([]pendingRow, 0, rows)
 	tenants, err := l.store.tenantIDs(ctx, names)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestLoad_StoresABatch(t *testing.T) {
 	f.want("SELECT client_id, tenant_id FROM nexero.sessions", "session-a 1")
 	f.want(`SELECT event_index, code, field, detail, correlation_id, form, convert_from(payload, 'UTF8'), session_id = (SELECT session_id FROM nexero.sessions)
 	        FROM nexero.rejected_events`, `2 missing_timestamp timestamp it is wrong correlation-a sent {"n":2} true`)
-	f.want("SELECT count(*), bool_and(received_on = $$"+received.Format(time.DateOnly)+"$$) FROM nexero.session_touches", "1 true")
+	f.want("SELECT count(*), bool_and(received_at = $$"+received.Format(time.RFC3339Nano)+"$$) FROM nexero.session_touches", "1 true")
 	f.wantExact()
 }
 
@@ -175,20 +176,20 @@ func TestLoad_ReusedIDIsPutAside(t *testing.T) {
 	}
 	f.begin("one by one")
 	f.load(first().seal(t))
-	f.wantLoad(postgres.LoadResult{Batches: 1, Reused: 1, Rejected: 1}, other().seal(t))
+	f.wantLoad(postgres.LoadResult{Batches: 1, Reused: 1, Rejected: 1, Aside: 3}, other().seal(t))
 	f.wantLoad(postgres.LoadResult{Redelivered: 2}, other().seal(t), first().seal(t))
 	// A repeat of what was put aside stays aside, also what the edge accepts now.
 	f.wantLoad(postgres.LoadResult{Repeats: 1}, batch("a").other().again("r2").poses(0, 2).seal(t))
 	check()
-	f.wantLoad(postgres.LoadResult{Repeats: 1}, batch("a").other().again("r3").poses(0, 1, 2).seal(t))
+	f.wantLoad(postgres.LoadResult{Repeats: 1, Aside: 1}, batch("a").other().again("r3").poses(0, 1, 2).seal(t))
 	f.want(storedRejected, "-1 batch_id_reused report", "0 batch_id_reused row", "1 batch_id_reused row", "2 batch_id_reused row")
 	f.wantExact()
 	f.begin("in one gather")
-	f.wantLoad(postgres.LoadResult{Batches: 2, Reused: 1, Rows: 2, Rejected: 1, Redelivered: 1}, first().seal(t), other().seal(t), other().seal(t))
+	f.wantLoad(postgres.LoadResult{Batches: 2, Reused: 1, Rows: 2, Rejected: 1, Redelivered: 1, Aside: 3}, first().seal(t), other().seal(t), other().seal(t))
 	check()
 	f.begin("the gather's first is the reuse")
 	f.load(first().seal(t))
-	f.wantLoad(postgres.LoadResult{Batches: 1, Reused: 1, Rejected: 1, Redelivered: 1}, other().seal(t), first().seal(t))
+	f.wantLoad(postgres.LoadResult{Batches: 1, Reused: 1, Rejected: 1, Redelivered: 1, Aside: 3}, other().seal(t), first().seal(t))
 	check()
 }
 
@@ -209,7 +210,7 @@ func TestLoad_DayOutOfRangeIsPutAside(t *testing.T) {
 		f.begin(tt.name)
 		code := string(tt.code)
 		b := batch("a").at(tt.at).poses(0, 1).rejected(event.InvalidText, 2).report(event.Report{CustomerID: "c"})
-		f.wantLoad(postgres.LoadResult{Batches: 2, Quarantined: 1, Rows: 1, Rejected: 1}, b.seal(t), batch("b").poses(0).seal(t))
+		f.wantLoad(postgres.LoadResult{Batches: 2, Quarantined: 1, Rows: 1, Rejected: 1, Aside: 3}, b.seal(t), batch("b").poses(0).seal(t))
 		f.want(storedRejected, "-1 "+code+" report", "0 "+code+" row", "1 "+code+" row", "2 invalid_text sent")
 		f.want("SELECT accepted, rejected_indexes::text FROM nexero.batches ORDER BY accepted", "0 {-1,0,1,2}", "1 <nil>")
 		f.wantLoad(postgres.LoadResult{Redelivered: 1}, b.seal(t))
@@ -224,7 +225,7 @@ func TestLoad_RepeatOutOfRangeKeepsItsRows(t *testing.T) {
 	f := setup(t)
 	f.load(batch("a").poses(0).rejected(event.TimestampInFuture, 1).seal(t))
 	late := batch("a").again("r").at(received.AddDate(0, 0, -40)).poses(0, 1)
-	f.wantLoad(postgres.LoadResult{Repeats: 1}, late.seal(t))
+	f.wantLoad(postgres.LoadResult{Repeats: 1, Aside: 1}, late.seal(t))
 	f.want(storedRejected, "1 received_too_old row")
 	f.want(storedLedger, "1 0 0 {1} {received_too_old}")
 	f.wantExact()
@@ -277,12 +278,14 @@ func TestLoad_Reports(t *testing.T) {
 func TestLoad_RefusedReportCostsItselfOnly(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.wantLoad(postgres.LoadResult{Batches: 3, Rows: 1, Reports: 1, Refused: 2},
+	f.wantLoad(postgres.LoadResult{Batches: 5, Rows: 1, Reports: 1, Refused: 4},
 		batch("good").poses(0).report(event.Report{CustomerID: "c"}).seal(t),
 		batch("bad").report(event.Report{Props: `{"a":"\ud800"}`}).seal(t),
+		batch("early").report(event.Report{Start: new(event.Micros(math.MinInt64))}).seal(t),
+		batch("endless").report(event.Report{End: new(event.Micros(math.MaxInt64))}).seal(t),
 		batch("worse").report(event.Report{CustomerID: "nul\x00", Device: "d"}).seal(t))
-	f.want(storedRejected, "-1 refused_by_database report", "-1 refused_by_database report")
-	f.want("SELECT count(*) FROM nexero.batches WHERE rejected_indexes = '{-1}'", "2")
+	f.want("SELECT event_index, code, form, count(*) FROM nexero.rejected_events GROUP BY 1, 2, 3", "-1 refused_by_database report 4")
+	f.want("SELECT count(*) FROM nexero.batches WHERE rejected_indexes = '{-1}'", "4")
 	f.want("SELECT count(*) FROM nexero.rejected_events WHERE convert_from(payload, 'UTF8') LIKE '%device%' AND detail LIKE 'PostgreSQL: %22021%'", "1")
 	f.want("SELECT count(*) FROM nexero.session_touches", "1")
 	f.wantExact()

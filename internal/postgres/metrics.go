@@ -21,6 +21,7 @@ const (
 	outcomeStored      = "stored"
 	outcomeRejected    = "rejected"
 	outcomeRefused     = "refused"
+	outcomeAside       = "aside"
 	outcomeQuarantined = "quarantined"
 	outcomeReused      = "reused"
 	outcomeRepeat      = "repeat"
@@ -88,6 +89,7 @@ func (m *Metrics) count(r *LoadResult) {
 		outcomeStored:   r.Rows + r.Reports,
 		outcomeRejected: r.Rejected,
 		outcomeRefused:  r.Refused,
+		outcomeAside:    r.Aside,
 	} {
 		m.rows.WithLabelValues(outcome).Add(float64(n))
 	}

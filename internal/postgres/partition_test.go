@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -148,16 +147,18 @@ func TestEnsurePartitions_FinishesAnInterruptedDetach(t *testing.T) {
 	old := "nexero.events_pose_" + dayName(-2)
 	// A reader that still sees the partition keeps the detach from finishing.
 	_, release := f.block("SELECT count(*) FROM nexero.events_pose")
-	ctx, cancel := context.WithCancel(t.Context())
-	detached := make(chan struct{})
+	detached := make(chan error, 1)
 	go func() {
-		defer close(detached)
-		_, _ = f.db.Exec(ctx, "ALTER TABLE nexero.events_pose DETACH PARTITION "+old+" CONCURRENTLY")
+		_, err := f.db.Exec(t.Context(), "ALTER TABLE nexero.events_pose DETACH PARTITION "+old+" CONCURRENTLY")
+		detached <- err
 	}()
 	f.poll("SELECT count(*) FROM pg_sleep(0.002), pg_inherits WHERE inhdetachpending", func(n int) bool { return n == 1 })
-	cancel()
-	<-detached
+	f.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'ALTER TABLE % CONCURRENTLY'")
+	if err := <-detached; err == nil {
+		t.Fatal("the detach was not interrupted")
+	}
 	release()
+	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "1")
 	f.ensure(time.Time{})
 	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "0")
 	f.want("SELECT to_regclass('"+old+"') IS NOT NULL, count(*) FROM pg_inherits WHERE inhrelid = '"+old+"'::regclass", "true 0")

@@ -87,14 +87,25 @@ func (l *load) rejectRow(d *delivery, row envelope.Row, code event.Code, why ref
 	r := l.reject(d, row.Index(), code, formRow, row)
 	r.session = sessionOf(d, row.Session())
 	r.field, r.detail, r.sqlState = why.column, why.detail(), why.state
-	d.entry.reject(row.Index(), code)
+	l.setAside(d, row.Index(), code)
 }
 
 func (l *load) rejectReport(d *delivery, code event.Code, why refusal) {
 	r := l.reject(d, wholeBody, code, formReport, encodeReport(d))
 	r.session = sessionOf(d, d.batch.Report.Session)
 	r.field, r.detail, r.sqlState = why.column, why.detail(), why.state
-	d.entry.reject(wholeBody, code)
+	l.setAside(d, wholeBody, code)
+}
+
+// setAside says in the ledger that something accepted was not stored.
+func (l *load) setAside(d *delivery, index int, code event.Code) {
+	d.entry.reject(index, code)
+	if code == refusedCode {
+		d.entry.dirty = true
+		l.result.Refused++
+	} else {
+		l.result.Aside++
+	}
 }
 
 func sessionOf(d *delivery, position int) pgtype.UUID {

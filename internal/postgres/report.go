@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,15 @@ FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5
 // storeReports stores all reports at once, and one by one if one of them is
 // refused.
 func (l *load) storeReports(ctx context.Context) error {
+	// The driver would fold a time from outside the calendar into another one.
+	l.reports = slices.DeleteFunc(l.reports, func(r pendingReport) bool {
+		stated := r.delivery.batch.Report
+		if inCalendar(stated.Start) && inCalendar(stated.End) {
+			return false
+		}
+		l.rejectReport(r.delivery, refusedCode, refusal{state: "22008", message: "timestamp out of range"})
+		return true
+	})
 	if len(l.reports) == 0 {
 		return nil
 	}
@@ -55,8 +65,6 @@ func (l *load) storeReports(ctx context.Context) error {
 		}
 		d := one[0].delivery
 		l.rejectReport(d, refusedCode, refusalOf(refused))
-		d.entry.dirty = true
-		l.result.Refused++
 	}
 	return nil
 }
@@ -67,6 +75,7 @@ func (l *load) tryReports(ctx context.Context, reports []pendingReport) (refused
 	var batch pgx.Batch
 	batch.Queue("SAVEPOINT reports")
 	batch.Queue(insertReports, reportColumns(reports)...).Exec(wantRows(len(reports)))
+	batch.Queue("RELEASE SAVEPOINT reports")
 	err = l.conn.SendBatch(ctx, &batch).Close()
 	if refused = dataError(err); refused != nil {
 		return refused, nil
@@ -95,6 +104,10 @@ func reportColumns(reports []pendingReport) []any {
 		customers[i], properties[i], devices[i], props[i] = r.CustomerID, r.PropertyID, r.Device, r.Props
 	}
 	return []any{batchNos, sessionNos, received, starts, ends, shifts, ids, customers, properties, devices, props}
+}
+
+func inCalendar(t *event.Micros) bool {
+	return t == nil || *t >= event.Earliest && *t <= event.Latest
 }
 
 func optionalTime(t *event.Micros) *time.Time {

@@ -43,11 +43,10 @@ ON CONFLICT DO NOTHING`
 
 const findSessions = `SELECT session_id, session_no FROM nexero.sessions WHERE session_id = ANY($1)`
 
-// settleSessions gives every session of the wanted deliveries its number.
-//
-// It looks before it inserts what it has not seen itself, since an INSERT that
-// conflicts uses up a number; the look after the INSERT is a statement of its
-// own, so it sees what others committed while the INSERT waited for them.
+// settleSessions gives every session of the wanted deliveries its number. What
+// is not in the cache is inserted and then looked up: the look is a statement
+// of its own, so it sees what others committed while the INSERT waited for them.
+// An INSERT that conflicts uses up a number, which costs nothing.
 func (l *load) settleSessions(ctx context.Context) error {
 	l.fresh.numbers = make(map[event.UUID]int64)
 	unknown := make(map[event.UUID]newSession)
@@ -116,23 +115,23 @@ func (l *load) insertSessions(ctx context.Context, unknown map[event.UUID]newSes
 }
 
 const insertTouches = `
-INSERT INTO nexero.session_touches (session_no, batch_no, received_on)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS new (session_no, batch_no, received_on)`
+INSERT INTO nexero.session_touches (session_no, batch_no, received_at)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS new (session_no, batch_no, received_at)`
 
 // queueTouches tells the roll-up which sessions got something. It appends: the
 // roll-up may hold locks on everything else that it knows of a session.
 func (l *load) queueTouches(batch *pgx.Batch) {
 	var sessionNos, batchNos []int64
-	var days []time.Time
+	var times []time.Time
 	for _, d := range l.fresh.deliveries {
 		for i, touched := range d.touched {
 			if touched {
 				sessionNos, batchNos = append(sessionNos, d.sessions[i]), append(batchNos, d.entry.batchNo)
-				days = append(days, d.day.start())
+				times = append(times, storableTime(d.batch.ReceivedAt))
 			}
 		}
 	}
-	if len(days) > 0 {
-		batch.Queue(insertTouches, sessionNos, batchNos, days).Exec(wantRows(len(days)))
+	if len(times) > 0 {
+		batch.Queue(insertTouches, sessionNos, batchNos, times).Exec(wantRows(len(times)))
 	}
 }

@@ -78,6 +78,8 @@ type counter struct {
 	sessions map[string]int             // position in want.Sessions by the id's normal form
 }
 
+// add counts one request. A repeat is known by what decides the identity of a
+// batch, so it is skipped whole.
 func (c *counter) add(request Request) error {
 	c.want.Requests++
 	digest := sha256.Sum256([]byte(request.Path + "\n" + request.Headers["Idempotency-Key"] + "\n" + request.Body))
@@ -96,6 +98,8 @@ func (c *counter) add(request Request) error {
 	}
 }
 
+// addBatch counts the events of a tracking post. An event's own session id wins
+// over its batch's.
 func (c *counter) addBatch(body string) error {
 	var batch struct {
 		SessionID string `json:"session_id"`
@@ -132,6 +136,8 @@ func (c *counter) addBatch(body string) error {
 	return nil
 }
 
+// addReport notes what a session post says. Members that it does not have leave
+// what an earlier post said.
 func (c *counter) addReport(body string) error {
 	var report struct {
 		SessionID string `json:"session_id"`
@@ -151,7 +157,6 @@ func (c *counter) addReport(body string) error {
 	if err := errors.Join(errStart, errEnd); err != nil {
 		return err
 	}
-	// What was said last holds, field by field.
 	session := c.session(report.SessionID)
 	if report.Start != nil {
 		session.Start = start

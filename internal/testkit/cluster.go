@@ -45,6 +45,7 @@ func StartCluster(ctx context.Context, parent string, log *slog.Logger) (*Cluste
 	return c, nil
 }
 
+// start fills c. When it fails nothing is left but the directory.
 func (c *Cluster) start(ctx context.Context, log *slog.Logger) error {
 	// The server may run as another user, who has to pass through.
 	if err := os.Chmod(c.dir, 0o711); err != nil { //nolint:gosec // x only: nothing can be listed

@@ -63,6 +63,8 @@ func EmptyDatabase(t testing.TB) string {
 	return process.clone(t, "template0")
 }
 
+// clone makes a database for one test. The name holds our process id, because the
+// packages of a run share the cluster.
 func (s *shared) clone(t testing.TB, template string) string {
 	t.Helper()
 	admin, err := s.cluster()
@@ -82,6 +84,8 @@ func (s *shared) clone(t testing.TB, template string) string {
 	return withDatabase(admin, name)
 }
 
+// openCluster takes the run's cluster, else starts one for this process. Its
+// messages have no test to go to; a failure to start quotes them.
 func (s *shared) openCluster() (string, error) {
 	if address := os.Getenv(URLVariable); address != "" { //nolint:forbidigo // set by test/cluster, no configuration of the product
 		return address, nil
@@ -117,6 +121,9 @@ func (s *shared) makeTemplate() (string, error) {
 	return name, errors.Join(err, conn.Close(ctx))
 }
 
+// buildTemplate makes the template unless it is there. Being marked as a template
+// is the last step, so a marked one is complete; closing it to connections keeps
+// CREATE DATABASE from finding a visitor.
 func buildTemplate(ctx context.Context, conn *pgx.Conn, admin, name string) error {
 	// Held until the connection closes.
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
@@ -141,6 +148,8 @@ func buildTemplate(ctx context.Context, conn *pgx.Conn, admin, name string) erro
 	return err
 }
 
+// templateName changes with every migration, so a cluster that outlives a run
+// never hands out an old schema.
 func templateName() (string, error) {
 	hash := sha256.New()
 	err := fs.WalkDir(migrations.Files, ".", func(path string, entry fs.DirEntry, err error) error {

@@ -222,6 +222,7 @@ func (t *tour) endLook(now int64) []tourEvent {
 	return []tourEvent{{Type: "gaze", Timestamp: t.clock(from), Target: target, DwellMS: now - from}}
 }
 
+// sendBatch posts what came up since the last one; nothing is posted as nothing.
 func (t *tour) sendBatch(now int64, events []tourEvent) error {
 	if len(events) == 0 {
 		return nil
@@ -245,6 +246,7 @@ func (t *tour) report() error {
 	})
 }
 
+// send notes a request for the given moment of the session.
 func (t *tour) send(now int64, path string, body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -279,6 +281,7 @@ func (t *tour) repeatSome() {
 	}
 }
 
+// clock is the client's time in Unix seconds, to the millisecond.
 func (t *tour) clock(now int64) *float64 { return new(float64(t.epochMS+now) / 1000) }
 
 func wrapDegrees(angle float64) float64 {

@@ -49,6 +49,7 @@ func NATS(t testing.TB) string {
 	return server.URL()
 }
 
+// warnings is Logger without the routine of a server that is not what is tested.
 func warnings(t testing.TB) *slog.Logger {
 	t.Helper()
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -79,16 +79,19 @@ func plainAxes(s string, i int, names *[3]string, axes *[3]*float32) (end int) {
 // fields.
 func axisFlag(axis field) event.Fields { return event.FieldX << (axis - fieldX) }
 
+// clearAxes forgets the three coordinates from first on.
 func (d *decoding) clearAxes(first field) {
 	d.current.event.Has &^= axisFlag(first) | axisFlag(first+1) | axisFlag(first+2)
 }
 
+// axisFault notes which coordinate cannot be stored and returns its code.
 func (d *decoding) axisFault(whole, axis field, code event.Code, at int) event.Code {
 	d.faults[whole] = fault{code: code, name: fieldNames[axis], at: at}
 	return code
 }
 
-// namedAxes reads {"x": 1.5, "y": 2, "z": "3"}.
+// namedAxes reads {"x": 1.5, "y": 2, "z": "3"}, members in any order, any of
+// them missing. Of several faults the last one is reported.
 func (d *decoding) namedAxes(first field, i int, axes *[3]*float32) (code event.Code, end int) {
 	s := d.text
 	i = skipSpace(s, i+1)
@@ -124,7 +127,8 @@ func (d *decoding) namedAxes(first field, i int, axes *[3]*float32) (code event.
 	}
 }
 
-// listedAxes reads [1.5, 2, 3].
+// listedAxes reads [1.5, 2, 3]. A list of another length is a fault: nothing says
+// which coordinate is missing.
 func (d *decoding) listedAxes(whole, first field, i int, axes *[3]*float32) (code event.Code, end int) {
 	s := d.text
 	start := i
@@ -197,6 +201,7 @@ func (d *decoding) setAxisText(first, axis field, i int, to *float32) (code even
 	return "", end
 }
 
+// badAxis does the same from a coordinate's point of view.
 func (d *decoding) badAxis(first, axis field, code event.Code, at int) event.Code {
 	whole := fieldPosition
 	if first == fieldPitch {

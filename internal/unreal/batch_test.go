@@ -324,11 +324,11 @@ func TestBatch_Hostile(t *testing.T) {
 		"deep metadata": `{"event_type":"cta","timestamp":1763799990,"metadata":` + deep + `}`,
 		"deep position": `{"event_type":"cta","timestamp":1763799990,"position":{"x":` + deep + `}}`,
 		"deep element":  deep,
-		"many members":  `{` + strings.Repeat(`"a":1,`, 200_000) + `"b":2}`,
-		"long number":   `{"event_type":"cta","timestamp":` + strings.Repeat("9", 1_000_000) + `}`,
-		"long exponent": `{"event_type":"cta","timestamp":1e` + strings.Repeat("9", 1_000_000) + `}`,
-		"long string":   `{"event_type":"` + strings.Repeat(`\n`, 500_000) + `","timestamp":1}`,
-		"long name":     `{"` + strings.Repeat(`_`, 500_000) + `event_type":"cta","timestamp":1}`,
+		"many members":  `{` + strings.Repeat(`"a":1,`, 50_000) + `"b":2}`,
+		"long number":   `{"event_type":"cta","timestamp":` + strings.Repeat("9", 200_000) + `}`,
+		"long exponent": `{"event_type":"cta","timestamp":1e` + strings.Repeat("9", 200_000) + `}`,
+		"long string":   `{"event_type":"` + strings.Repeat(`\n`, 100_000) + `","timestamp":1}`,
+		"long name":     `{"` + strings.Repeat(`_`, 100_000) + `event_type":"cta","timestamp":1}`,
 	} {
 		b := decodeBatch(t, bodyOf(good, hostile, good))
 		if len(b.Events) != 2 || len(b.Rejected) != 1 || len(b.Rejected[0].Raw) > 16<<10 {
@@ -371,6 +371,7 @@ func TestBatch_Sessions(t *testing.T) {
 		{"number", `{"SessionID":77,"events":[` + in(`null`) + `]}`, []string{"77"}, []int{0}, nil},
 		{"all zero", `{"session_id":"{00000000-0000-0000-0000-000000000000}","events":[` + in(`null`) + `]}`, nil, nil, []event.Code{event.MissingSession}},
 		{"empty braces", `{"session_id":" {} ","events":[` + in(`null`) + `]}`, nil, nil, []event.Code{event.MissingSession}},
+		{"engine prefix beyond all measure", `{"session_id":"` + strings.Repeat("w", 300) + `@@a","events":[` + in(`null`) + `]}`, nil, nil, []event.Code{event.InvalidSession}},
 		{"invalid", `{"session_id":"a/b","events":[` + in(`null`) + `,` + in(`"a"`) + `]}`, []string{"a"}, []int{0}, []event.Code{event.InvalidSession}},
 		{"of the wrong kind", `{"session_id":{},"events":[` + in(`null`) + `,` + in(`"a"`) + `]}`, []string{"a"}, []int{0}, []event.Code{event.InvalidSession}},
 		{"corrected by a later one", `{"session_id":{},"session_id":"a","events":[` + in(`null`) + `]}`, []string{"a"}, []int{0}, nil},
@@ -464,6 +465,7 @@ func TestBatch_ClockCorrection(t *testing.T) {
 		{"still ahead after correction", `{"session_id":"s","sent_at":1763803600,` + at(now+3595, now+3661) + `}`, []outcome{{-5, -3_600_000}}, 1},
 		{"sent in the past", `{"session_id":"s","sent_at":1755265374.5,` + at(now-8_534_625.5) + `}`, []outcome{{-8_534_625.5, 0}}, 0},
 		{"no sent_at", `{"session_id":"s",` + at(now+61, now) + `}`, []outcome{{0, 0}}, 1},
+		{"moved out of the calendar", `{"session_id":"s","sent_at":"9999-12-31T23:59:59Z",` + at(now) + `}`, nil, 1},
 		{"unreadable sent_at", `{"session_id":"s","sent_at":"soon",` + at(now+61, now) + `}`, []outcome{{0, 0}}, 1},
 		{"1970", `{"session_id":"s","sent_at":20,` + at(5.5, 10, 7) + `}`, []outcome{{-4.5, 1_763_799_990_000}, {0, 1_763_799_990_000}, {-3, 1_763_799_990_000}}, 0},
 		{"2000", `{"session_id":"s",` + at(946_684_805, 946_684_800) + `}`, []outcome{{0, 817_115_195_000}, {-5, 817_115_195_000}}, 0},

@@ -130,12 +130,14 @@ func (c *cursor) spoken() event.Micros {
 	return c.instant(days, hour, minute, second, 0)
 }
 
+// want reads a byte that must be there.
 func (c *cursor) want(b byte) {
 	if !c.skip(b) {
 		c.failed = true
 	}
 }
 
+// skip reads a byte that may be there.
 func (c *cursor) skip(b byte) bool {
 	if c.at < len(c.text) && c.text[c.at] == b {
 		c.at++

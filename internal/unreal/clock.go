@@ -64,6 +64,7 @@ func (d decimal) micros() (at event.Micros, form timeForm, ok bool) {
 	return inCalendar(value, form, fits)
 }
 
+// inCalendar refuses times that timestamptz and Go do not both have.
 func inCalendar(value int64, form timeForm, fits bool) (event.Micros, timeForm, bool) {
 	at := event.Micros(value)
 	return at, form, fits && at >= event.Earliest && at <= event.Latest

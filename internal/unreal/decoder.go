@@ -112,6 +112,7 @@ type decoding struct {
 // maxIdleProps is how much memory for props a decoding keeps for the next.
 const maxIdleProps = 1 << 20
 
+// begin hands out memory for one request; end takes it back.
 func (d *Decoder) begin(req *Request, text string, b *event.Batch) *decoding {
 	work, ok := d.idle.Get().(*decoding)
 	if !ok {

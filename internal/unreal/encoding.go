@@ -63,6 +63,7 @@ func notAnObject(body, text string, start int) *BodyError {
 	return e.located(body, text)
 }
 
+// kindName names a value of JSON by its first byte.
 func kindName(first byte) string {
 	switch first {
 	case '[':
@@ -132,6 +133,7 @@ func encodingOf(body string) (text string, low int, wide bool) {
 	return body, 0, false
 }
 
+// unitAt returns the UTF-16 unit at i, whose low byte comes first or second.
 func unitAt(s string, i, low int) rune {
 	return rune(s[i+low]) | rune(s[i+1-low])<<8
 }

@@ -158,6 +158,7 @@ func foldedEventField(name string) (field, rank) {
 	return eventAlias(folded)
 }
 
+// eventAlias finds the field of a word that clients use instead.
 func eventAlias(folded []byte) (field, rank) {
 	switch string(folded) {
 	case "type":
@@ -208,6 +209,7 @@ func axisField(name string) field {
 	return foldedAxisField(name)
 }
 
+// foldedAxisField does the same for every other spelling.
 func foldedAxisField(name string) field {
 	var buffer [longestName]byte
 	switch string(fold(&buffer, name)) {

@@ -192,6 +192,7 @@ func (d decimal) integer() (value int64, ok bool) {
 	return d.signed(magnitude, ok && !d.truncated)
 }
 
+// signed puts the sign back.
 func (d decimal) signed(magnitude uint64, ok bool) (int64, bool) {
 	if !ok || magnitude > math.MaxInt64 {
 		return 0, false

@@ -72,7 +72,8 @@ func describeBreak(s string, offset int) *BodyError {
 	return e
 }
 
-// describeToken names what stands where JSON has no place for it.
+// describeToken names what stands where JSON has no place for it, and guesses
+// at what a hand-built body or a printf put there.
 func describeToken(rest string) (found, hint string) {
 	word := strings.ToLower(strings.TrimLeft(rest[:min(len(rest), 12)], "-+"))
 	switch c := rest[0]; {
@@ -101,6 +102,7 @@ func (e *BodyError) located(body, text string) *BodyError {
 	return e
 }
 
+// tooManyEvents is the refusal of a batch at its first event too many.
 func tooManyEvents(limit, offset int) *BodyError {
 	return &BodyError{
 		Code: CodeTooManyEvents, Field: "events", Offset: int64(offset),
@@ -240,10 +242,12 @@ type verdict struct {
 	detail string
 }
 
+// tooLargeVerdict rejects an event for its size.
 func tooLargeVerdict(size, limit int) verdict {
 	return verdict{event.EventTooLarge, "", fmt.Sprintf("the event has %d bytes, %d are allowed", size, limit)}
 }
 
+// futureVerdict rejects an event whose time the server has not reached.
 func futureVerdict(at, received event.Micros) verdict {
 	ahead := time.Duration(at-received) * time.Microsecond
 	if at-received > event.Micros(time.Duration(1<<62)/time.Microsecond) {

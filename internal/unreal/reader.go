@@ -114,6 +114,8 @@ func scanEscape(s string, i int) (next int, m marks) {
 	return next, markText
 }
 
+// UTF-16 writes what is beyond its 16 bits as a high half and a low half.
+
 func isHighSurrogate(unit rune) bool { return unit >= 0xd800 && unit < 0xdc00 }
 
 func isLowSurrogate(unit rune) bool { return unit >= 0xdc00 && unit < 0xe000 }
@@ -280,6 +282,7 @@ type brackets struct {
 	earlier []uint64
 }
 
+// push opens a container.
 func (b *brackets) push(object bool) {
 	if b.count > 0 && b.count%64 == 0 {
 		b.earlier = append(b.earlier, b.newest)
@@ -291,6 +294,7 @@ func (b *brackets) push(object bool) {
 	b.count++
 }
 
+// pop closes the innermost one.
 func (b *brackets) pop() {
 	b.newest >>= 1
 	b.count--
@@ -299,6 +303,7 @@ func (b *brackets) pop() {
 	}
 }
 
+// inObject reports whether the innermost one is an object.
 func (b *brackets) inObject() bool { return b.newest&1 == 1 }
 
 // enter moves to the next value of the innermost container: in an object past

@@ -66,6 +66,8 @@ type sessionReading struct {
 	anything, anyName bool
 }
 
+// readSession reads the body and fills the batch. A post is small and rare, so
+// all its members are put aside first and read when it is clear which ones count.
 func (d *decoding) readSession(req *Request) (SessionPost, *BodyError) {
 	if end := d.collectMembers(); end < 0 {
 		return SessionPost{}, describeBreak(d.text, ^end)
@@ -209,6 +211,7 @@ func (d *decoding) readSessionMember(r *sessionReading, m *member) *BodyError {
 	return nil
 }
 
+// sessionTime reads a declared time.
 func (d *decoding) sessionTime(r *sessionReading, m *member) (at event.Micros, present bool, code event.Code) {
 	at, form, present, ok, _ := timeAt(d.text, m.value.start)
 	if !ok {
@@ -218,6 +221,7 @@ func (d *decoding) sessionTime(r *sessionReading, m *member) (at event.Micros, p
 	return at, present, ""
 }
 
+// memberError refuses the post for the value of one of its members.
 func (d *decoding) memberError(f field, code event.Code, at int) *BodyError {
 	name := fieldNames[f]
 	if f == fieldProps {

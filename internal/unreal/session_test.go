@@ -277,6 +277,20 @@ func TestSession_Identity(t *testing.T) {
 			t.Errorf("%s: recognised as a repeat: %v", test.body, repeat)
 		}
 	}
+	keyed := func(body string, receipt byte) (SessionPost, event.UUID) {
+		req := sessionRequest(body)
+		req.IdempotencyKey, req.ReceiptID = "k", event.UUID{receipt}
+		var b event.Batch
+		post, err := NewDecoder(event.DefaultLimits(), nil).Session(req, &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return post, b.ID
+	}
+	post, id := keyed(`{"customer_id":"c"}`, 1)
+	if again, sameID := keyed(`{"customer_id":"c"}`, 2); again != post || sameID != id {
+		t.Error("an Idempotency-Key does not hold")
+	}
 	if decode(`{"batch_id":7,"session_id":"a"}`, 1).ID == decode(`{"batch_id":7,"session_id":"b"}`, 1).ID {
 		t.Error("a batch_id counts beyond its session")
 	}

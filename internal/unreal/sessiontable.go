@@ -52,6 +52,8 @@ func (t *sessionTable) find(text string) int {
 	return t.add(text)
 }
 
+// add works out what a text is. That takes about a microsecond, so it is done
+// once for each spelling.
 func (t *sessionTable) add(text string) int {
 	entry := sessionEntry{text: text, position: -1}
 	switch id, ok := event.NormaliseSessionID(text); {
@@ -76,6 +78,7 @@ func (t *sessionTable) invalid() int {
 	return t.append(sessionEntry{state: sessionInvalid, position: -1})
 }
 
+// append makes an entry findable and the last one found.
 func (t *sessionTable) append(entry sessionEntry) int {
 	t.last = len(t.entries)
 	t.entries = append(t.entries, entry)

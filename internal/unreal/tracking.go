@@ -24,8 +24,13 @@ type eventState struct {
 // fieldSet is a set of fields.
 type fieldSet uint32
 
-func (s fieldSet) has(f field) bool         { return s>>f&1 == 1 }
-func (s fieldSet) with(f field) fieldSet    { return s | 1<<f }
+// has reports whether f is in s.
+func (s fieldSet) has(f field) bool { return s>>f&1 == 1 }
+
+// with returns s and f.
+func (s fieldSet) with(f field) fieldSet { return s | 1<<f }
+
+// without returns s but for f.
 func (s fieldSet) without(f field) fieldSet { return s &^ (1 << f) }
 
 // span is a piece of the body and what a scan noticed in it.
@@ -257,6 +262,7 @@ func (d *decoding) has(f field, present bool) {
 	}
 }
 
+// hasNumber notes the same for a number, which has no empty form in an event.
 func (d *decoding) hasNumber(f field, flag event.Fields, present bool) {
 	d.has(f, present)
 	if present {
@@ -266,6 +272,7 @@ func (d *decoding) hasNumber(f field, flag event.Fields, present bool) {
 	}
 }
 
+// setTime reads the time as the client wrote it; finish corrects it.
 func (d *decoding) setTime(i int) (code event.Code, end int) {
 	at, form, present, ok, end := timeAt(d.text, i)
 	if !ok && end >= 0 {
@@ -276,12 +283,15 @@ func (d *decoding) setTime(i int) (code event.Code, end int) {
 	return code, end
 }
 
+// setText reads a name. One that is too long or no UTF-8 is left in the event,
+// which is then refused.
 func (d *decoding) setText(f field, i int, to *string) (code event.Code, end int) {
 	*to, code, end = textAt(d.text, i, d.limits.StringBytes)
 	d.has(f, *to != "" && code == "")
 	return code, end
 }
 
+// setType reads the kind of event and looks it up, once for a run of equal ones.
 func (d *decoding) setType(i int) (code event.Code, end int) {
 	name, code, end := textAt(d.text, i, d.limits.StringBytes)
 	d.has(fieldType, name != "" && code == "")
@@ -303,7 +313,8 @@ func (d *decoding) setType(i int) (code event.Code, end int) {
 	return "", end
 }
 
-// setInteger reads the client's counter or the level.
+// setInteger reads the client's counter or the level. Neither is worth an event:
+// the caller keeps a value that does not fit in props.
 func (d *decoding) setInteger(f field, i int) (code event.Code, end int) {
 	number, _, present, code, end := numberAt(d.text, i)
 	value, whole := number.integer()

@@ -190,21 +190,20 @@ func (b *bench) wantReady(want string) {
 	}
 }
 
-// publishAtOnce publishes n messages between two steps of the worker.
-func (b *bench) publishAtOnce(n int) {
+// publishAtOnce publishes n messages between two steps of the worker, the first
+// one changed by change.
+func (b *bench) publishAtOnce(n int, change ...func(data []byte)) {
 	b.Helper()
-	type made struct {
-		data []byte
-		ids  []event.UUID
-	}
-	all := make([]made, n)
+	all := make([]*modelMessage, n)
 	for i := range all {
+		all[i] = &modelMessage{storedAt: time.Now()}
 		all[i].data, all[i].ids = b.message(1)
+	}
+	for _, f := range change {
+		f(all[0].data)
 	}
 	b.queue.mu.Lock()
 	defer b.queue.mu.Unlock()
-	for _, m := range all {
-		b.queue.messages = append(b.queue.messages, &modelMessage{data: m.data, ids: m.ids, storedAt: time.Now()})
-	}
+	b.queue.messages = append(b.queue.messages, all...)
 	b.queue.wake()
 }

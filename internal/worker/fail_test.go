@@ -98,12 +98,11 @@ func TestWrite_HeldTooLongIsGivenBack(t *testing.T) {
 		}
 		// From now on one message at a time finds out whether the store is back.
 		b.pass(2 * time.Minute)
-		b.store.read(func() {
-			last := b.store.loads[len(b.store.loads)-1]
-			if last.batches != 1 {
-				b.Errorf("tried with %d messages, want 1", last.batches)
-			}
-		})
+		b.queue.mu.Lock()
+		if last := b.queue.fetches[len(b.queue.fetches)-1]; last.messages != 1 {
+			b.Errorf("fetched up to %d messages to find out, want 1", last.messages)
+		}
+		b.queue.mu.Unlock()
 		b.wantReady("store since")
 		b.pass(7*time.Minute + deferDelay + 5*time.Second)
 		b.wantEmpty()
@@ -112,6 +111,66 @@ func TestWrite_HeldTooLongIsGivenBack(t *testing.T) {
 			b.Errorf("Run: %v", err)
 		}
 	})
+}
+
+// Trouble is logged when the first loop gets into it and the last one is out.
+// Its end also ends the memory of it: the next one begins with short pauses.
+func TestWrite_StoreAwayTwice(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Loops: 2, MaxMessages: 2}, func(b *bench) {
+		first := during(time.Minute, "load", fault{err: errBroken})
+		second := between(2*time.Minute, 2*time.Minute+firstPause/2, "load", fault{err: errBroken})
+		b.store.fault = func(operation string) *fault {
+			if f := first(operation); f != nil {
+				return f
+			}
+			return second(operation)
+		}
+		b.publish(4) // two for each loop
+		b.start()
+		b.pass(2 * time.Minute)
+		b.wantEmpty()
+		if stopped, over := b.log.count("fetching stopped"), b.log.count("trouble is over"); stopped != 1 || over != 1 {
+			b.Errorf("begin logged %d times, end %d times, want 1 each", stopped, over)
+		}
+		b.publish(1)
+		b.pass(3 * firstPause)
+		b.wantEmpty()
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// A load that hangs is cut off below AckWait. What it says then is no verdict
+// on the data or on the store.
+func TestAttempt_CutOff(t *testing.T) {
+	t.Parallel()
+	for _, class := range []Class{ClassRetry, ClassStop, ClassData} {
+		t.Run(class.String(), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, Options{LoadTimeout: 7 * time.Second}, func(b *bench) {
+				hang := during(20*time.Second, "load", fault{takes: time.Hour, err: &classedError{class, "cut off"}})
+				b.store.fault = hang
+				b.publish(3)
+				b.start()
+				b.pass(6 * time.Second)
+				b.wantReady("")
+				b.pass(2 * time.Second)
+				b.wantReady("cut off")
+				b.pass(time.Minute)
+				b.wantEmpty()
+				b.store.read(func() {
+					if len(b.store.kept) != 0 {
+						b.Errorf("%d messages kept as damaged", len(b.store.kept))
+					}
+				})
+				if err := b.stop(); err != nil {
+					b.Errorf("Run: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // One batch that is locked by another transaction holds up nobody else's.

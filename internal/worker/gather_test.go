@@ -11,10 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
+// messageSize is that of a message with one event as bench makes it.
+const messageSize = 242
+
 // rule 9
 func TestGather_Limits(t *testing.T) {
 	t.Parallel()
-	const size = 128 // above the size of a message with one event
 	for _, test := range []struct {
 		name string
 		opts Options
@@ -24,7 +26,7 @@ func TestGather_Limits(t *testing.T) {
 	}{
 		{"all that is there", Options{}, []time.Duration{0, 0, 0}, []int{3}},
 		{"messages", Options{MaxMessages: 2}, []time.Duration{0, 0, 0, 0, 0}, []int{2, 2, 1}},
-		{"bytes", Options{MaxBytes: 3 * size}, []time.Duration{0, 0, 0, 0, 0, 0}, nil},
+		{"bytes", Options{MaxBytes: 3 * messageSize}, []time.Duration{0, 0, 0, 0, 0}, []int{3, 2}},
 		{"events", Options{MaxEvents: 2}, []time.Duration{0, 0, 0, 0, 0}, []int{2, 2, 1}},
 		{
 			"age",
@@ -62,12 +64,35 @@ func TestGather_Limits(t *testing.T) {
 					i += together
 				}
 				b.pass(10 * time.Second)
-				if test.want != nil {
-					b.wantLoads(test.want...)
-				} else if got := b.store.successful(); len(got) < 2 {
-					b.Errorf("loads %v, want them divided by bytes", got)
-				}
+				b.wantLoads(test.want...)
 				b.wantEmpty()
+				if err := b.stop(); err != nil {
+					b.Errorf("Run: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A gather that is full does not wait until it is old.
+func TestGather_FullIsWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]Options{
+		"messages": {Linger: time.Minute, MaxMessages: 2},
+		"events":   {Linger: time.Minute, MaxEvents: 2},
+		"bytes":    {Linger: time.Minute, MaxBytes: messageSize + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, opts, func(b *bench) {
+				b.start()
+				synctest.Wait()
+				b.publish(1)
+				b.pass(time.Second)
+				b.wantLoads()
+				b.publish(1)
+				b.pass(time.Millisecond)
+				b.wantLoads(2)
 				if err := b.stop(); err != nil {
 					b.Errorf("Run: %v", err)
 				}
@@ -175,6 +200,25 @@ func TestOpen_NewerLayoutStopsFetching(t *testing.T) {
 		if got := b.log.count("trouble is over"); got != 1 {
 			b.Errorf("the end is logged %d times, want 1", got)
 		}
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// What is in hand when a newer layout is met is written without waiting for
+// more.
+func TestOpen_NewerLayoutEndsTheGather(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Linger: time.Second}, func(b *bench) {
+		b.start()
+		synctest.Wait()
+		b.publish(1)
+		b.pass(100 * time.Millisecond)
+		b.wantLoads()
+		b.publishAtOnce(2, func(data []byte) { data[4]++ }) // the version of the first
+		b.pass(time.Millisecond)
+		b.wantLoads(2)
 		if err := b.stop(); err != nil {
 			b.Errorf("Run: %v", err)
 		}

@@ -50,6 +50,31 @@ func TestKeeper_KeepsWhileWriting(t *testing.T) {
 	})
 }
 
+// Messages that wait for their turn in a drain are kept as well.
+//
+// rule 10
+func TestKeeper_KeepsDuringTheDrain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{AckWait: 6 * time.Second, LoadTimeout: 5 * time.Second, MaxEvents: 1, MaxMessages: 4}, func(b *bench) {
+		b.store.fault = func(operation string) *fault {
+			if operation == "load" {
+				return &fault{done: true, takes: 3900 * time.Millisecond}
+			}
+			return nil
+		}
+		messages := b.publish(4) // four loads, 15.6 s in all
+		b.start()
+		b.pass(time.Second)
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+		b.wantEmpty()
+		if last := messages[3].progress; len(last) != 7 { // every 2 s before the end
+			b.Errorf("the last message was kept %d times, want 7", len(last))
+		}
+	})
+}
+
 // Nothing is said about a message that is answered.
 func TestKeeper_SilentAfterTheAnswer(t *testing.T) {
 	t.Parallel()

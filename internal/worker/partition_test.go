@@ -86,7 +86,7 @@ func TestPrepare_StoppedMeanwhile(t *testing.T) {
 
 func TestKeepPartitions_HourlyAndWhenTheDayChanges(t *testing.T) {
 	t.Parallel()
-	inBubble(t, Options{PartitionInterval: 7 * time.Hour}, func(b *bench) {
+	inBubble(t, Options{PartitionInterval: 7 * time.Hour, FetchWait: time.Hour}, func(b *bench) {
 		b.start() // a bubble's time begins at midnight UTC
 		began := time.Now()
 		b.pass(49 * time.Hour)
@@ -109,7 +109,7 @@ func TestKeepPartitions_HourlyAndWhenTheDayChanges(t *testing.T) {
 // An upkeep that fails is told, retried, and does not stop loading.
 func TestKeepPartitions_Failing(t *testing.T) {
 	t.Parallel()
-	inBubble(t, Options{}, func(b *bench) {
+	inBubble(t, Options{FetchWait: time.Hour}, func(b *bench) {
 		b.store.fault = between(time.Minute, 2*time.Hour, "partitions", fault{err: errBroken})
 		b.start()
 		b.pass(time.Minute)

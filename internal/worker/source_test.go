@@ -24,8 +24,14 @@ type modelQueue struct {
 	mu       sync.Mutex // guards what follows
 	messages []*modelMessage
 	arrived  chan struct{} // closed and replaced when something may be there
-	fetches  []time.Time
+	fetches  []fetchCall
 	faulty   []string // what a worker did that it may not
+}
+
+// fetchCall is one call of Fetch.
+type fetchCall struct {
+	at       time.Time
+	messages int // the most that it asked for
 }
 
 // modelMessage is a message in the queue.
@@ -85,7 +91,7 @@ func (q *modelQueue) faultOf(operation string) fault {
 func (q *modelQueue) Fetch(ctx context.Context, maxMessages, maxBytes int, patience time.Duration) ([]Message, error) {
 	f := q.faultOf("fetch")
 	q.mu.Lock()
-	q.fetches = append(q.fetches, time.Now())
+	q.fetches = append(q.fetches, fetchCall{time.Now(), maxMessages})
 	q.mu.Unlock()
 	if !f.done {
 		return nil, f.err
@@ -163,8 +169,8 @@ func (q *modelQueue) fetchCount(t time.Time) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0
-	for _, at := range q.fetches {
-		if !at.Before(t) {
+	for _, call := range q.fetches {
+		if !call.at.Before(t) {
 			n++
 		}
 	}

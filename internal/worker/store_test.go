@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -71,7 +72,7 @@ func (s *modelStore) faultOf(ctx context.Context, operation string) fault {
 		return fault{done: true}
 	}
 	if f.takes > 0 && !wait(ctx, f.takes) {
-		return fault{err: ctx.Err()}
+		return fault{err: cmp.Or(f.err, ctx.Err())}
 	}
 	return *f
 }

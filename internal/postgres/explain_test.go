@@ -1,0 +1,64 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/postgres"
+)
+
+// TestPlans_UseTheirIndexes keeps the statements of a load, and the read of one
+// session, from reading tables as a whole. docs/explain.md is its output:
+//
+//	go test -run TestPlans -v ./internal/postgres
+func TestPlans_UseTheirIndexes(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.ensure(time.Now().AddDate(0, 0, -2))
+	for _, sql := range []string{
+		"INSERT INTO nexero.tenants (name) VALUES ('acme')",
+		`INSERT INTO nexero.batches (batch_id, receipt_id, received_at, tenant_id, accepted, late, corrected, digest)
+		 SELECT gen_random_uuid(), gen_random_uuid(), now(), 1, 0, 0, 0, '\x00' FROM generate_series(1, 16000)`,
+		`INSERT INTO nexero.sessions (session_id, first_received_at, tenant_id, client_id)
+		 SELECT gen_random_uuid(), now(), 1, 'x' FROM generate_series(1, 5000)`,
+		`INSERT INTO nexero.events (batch_no, session_no, received_at, occurred_at, event_index, event_type, class)
+		 SELECT n / 50, n / 50 % 200, now() - n % 3 * interval '1 day', now(), n % 50, 1, n % 2 FROM generate_series(1, 20000) n`,
+		`INSERT INTO nexero.rejected_events (received_at, batch_no, tenant_id, event_index, code, form, payload)
+		 SELECT now(), n, 1, 0, 'invalid_text', 'sent', '' FROM generate_series(1, 2000) n`,
+		"ANALYZE nexero.batches, nexero.sessions, nexero.events",
+	} {
+		f.exec(sql)
+	}
+	one := event.NameUUID("one")
+	ids, now, none := [][16]byte{one}, time.Now(), []*string{nil}
+	for _, tt := range []struct {
+		name, sql string
+		arguments []any
+	}{
+		{"new ledger rows", postgres.InsertEntries, []any{
+			ids, ids, [][]byte{one[:]}, []time.Time{now}, []int32{1}, []int{1}, []int{0}, []int{0}, none, none,
+		}},
+		{"known ledger rows", postgres.LockEntries, []any{ids}},
+		{"new sessions", postgres.InsertSessions, []any{ids, []int32{1}, []string{"x"}, []time.Time{now}}},
+		{"numbers of sessions", postgres.FindSessions, []any{ids}},
+		{"rejections that a repeat replaces", postgres.DeleteReplaced, []any{[]int64{1}, []int{1}}},
+		{
+			"events of one session, bounded by its days of receipt",
+			"SELECT * FROM nexero.events WHERE session_no = $1 AND received_at >= $2 AND received_at < $3",
+			[]any{int64(5), now.Truncate(24 * time.Hour), now.Truncate(24*time.Hour).AddDate(0, 0, 1)},
+		},
+		{
+			"new events of one session",
+			"SELECT * FROM nexero.events WHERE session_no = $1 AND batch_no = ANY($2) AND received_at >= $3 AND received_at < $4",
+			[]any{int64(5), []int64{5, 205}, now.Truncate(24 * time.Hour), now.Truncate(24*time.Hour).AddDate(0, 0, 1)},
+		},
+	} {
+		plan := strings.Join(f.lines("EXPLAIN (COSTS OFF) "+tt.sql, tt.arguments...), "\n")
+		t.Logf("%s\n%s", tt.name, plan)
+		if strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%s reads a table as a whole", tt.name)
+		}
+	}
+}
