@@ -105,9 +105,11 @@ const LateAfter = 24 * time.Hour
 // Late counts the accepted events that happened more than LateAfter before
 // receipt.
 func (b *Batch) Late() int {
+	// In microseconds: a time.Duration holds 292 years, an event's age more.
+	const lateAfter = Micros(LateAfter / time.Microsecond)
 	n := 0
 	for i := range b.Events {
-		if time.Duration(b.ReceivedAt-b.Events[i].OccurredAt)*time.Microsecond > LateAfter {
+		if b.ReceivedAt-b.Events[i].OccurredAt > lateAfter {
 			n++
 		}
 	}

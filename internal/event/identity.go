@@ -58,10 +58,14 @@ const maxSessionID = 128
 // empty, an all-zero GUID, longer than 128 bytes, or holding anything but
 // letters, digits and ". _ : @ -".
 func NormaliseSessionID(raw string) (id string, ok bool) {
-	if prefix, rest, found := strings.Cut(raw, "@@"); found && isWord(prefix) {
-		raw = rest
+	// Until nothing falls away any more: a normal form must be its own.
+	for before := ""; raw != before; {
+		before = raw
+		if prefix, rest, found := strings.Cut(raw, "@@"); found && isWord(prefix) {
+			raw = rest
+		}
+		raw = strings.Trim(raw, " \t\r\n{}()")
 	}
-	raw = strings.Trim(raw, " \t\r\n{}()")
 	if raw == "" || len(raw) > maxSessionID {
 		return "", false
 	}

@@ -141,6 +141,26 @@ func TestCommit_FaultPairs(t *testing.T) {
 	}
 }
 
+// A queue that comes back shortly before the deadline is still used.
+func TestCommit_LastAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		q := newModelQueue(func(int) fate {
+			if time.Since(start) < 4950*time.Millisecond {
+				return fate{answer: ErrUnknownOutcome}
+			}
+			return fate{persist: true}
+		})
+		c := testCommitter(t, q, nil)
+		got := submitAll(t, c, q, 5*time.Second, "a")[0]
+		if got.err != nil || q.attempts > 60 {
+			t.Errorf("%d attempts ended with %v after %s", q.attempts, got.err, got.after)
+		}
+		drain(t, c)
+	})
+}
+
 func TestCommit_FullReachesEveryWaiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -129,6 +129,15 @@ func TestConnection_ChunkedWithoutEnd(t *testing.T) {
 	answerOn(t, in).want(t, 413, "body_too_large")
 }
 
+// A size that is too much is refused before a byte is read or made room for.
+// rule 9
+func TestConnection_HugeContentLength(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	_, in := dial(t, serveEdge(t, e), head("Content-Length: 1099511627776"))
+	answerOn(t, in).want(t, 413, "body_too_large")
+}
+
 // A client that leaves in the middle is nobody's error. // rule 9
 func TestConnection_ClientVanishes(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
@@ -48,6 +49,17 @@ func TestLoad_WorkersWithTheSameBatchesCountOnceAndNeverDeadlock(t *testing.T) {
 	f.want("SELECT count(*) > 0, bool_and(c = 1) FROM (SELECT count(*) AS c FROM nexero.events GROUP BY batch_no, event_index) c", "true true")
 	f.want("SELECT count(*) FROM nexero.sessions", strconv.Itoa(batches))
 	f.wantExact()
+}
+
+func TestLoad_GivesUpOnALock(t *testing.T) {
+	t.Parallel()
+	f := setupWith(t, postgres.Config{LockTimeout: 20 * time.Millisecond})
+	f.load(batch("warm").poses(0).seal(t))
+	before := f.everything()
+	_, release := f.block("LOCK TABLE nexero.sessions IN ACCESS EXCLUSIVE MODE")
+	f.wantRetry(<-f.loadAside(t.Context(), f.store, sealed(t)))
+	release()
+	f.wantSame(before)
 }
 
 func TestLoad_WaitsForAnotherWorkerAndSeesWhatItDid(t *testing.T) {

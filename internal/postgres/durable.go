@@ -56,6 +56,8 @@ func (s *Store) CheckDurable(ctx context.Context) error {
 	return nil
 }
 
+// problems lists everything at once: whoever sets up a server wants to change
+// its settings once.
 func (d durability) problems(requireStandby bool) []error {
 	var problems []error
 	problem := func(found bool, format string, args ...any) {
@@ -75,6 +77,8 @@ func (d durability) problems(requireStandby bool) []error {
 	return problems
 }
 
+// schemaProblem tells what is wrong with the schema's version from not being
+// able to read it.
 func schemaProblem(ctx context.Context, conn *pgxpool.Conn) (problem, err error) {
 	newest, err := newestVersion()
 	if err != nil {

@@ -68,7 +68,14 @@ func (l *load) settleBatches(ctx context.Context) error {
 // settle puts deliveries under ledger rows, each under the row that key names,
 // and returns those whose row belongs to other content. A row has one owner:
 // the first delivery in the gather, if the ledger did not know the id.
+//
+// The order of its statements is what makes concurrent loads safe. All INSERTs
+// of one round come before its first lock: a load that waits for another's new
+// row holds no row that the other could want. The look-up comes after, in a
+// statement of its own, so that it sees what the INSERT waited for.
 func (l *load) settle(ctx context.Context, deliveries []*delivery, begin bool, key func(*delivery) event.UUID) (reused []*delivery, err error) {
+	// The gather's own copies are told apart here: ON CONFLICT and RETURNING
+	// would call both of two equal ids new.
 	owners := make(map[event.UUID]*delivery, len(deliveries))
 	candidates := make([]*entry, 0, len(deliveries))
 	for _, d := range deliveries {
@@ -154,6 +161,8 @@ func (l *load) settleAgain(ctx context.Context, again []*delivery) error {
 	if len(candidates) == 0 {
 		return nil
 	}
+	// A repeat that the queue delivers again finds its row here and was merged
+	// in the transaction that wrote it.
 	inserted, err := l.insertNewRepeats(ctx, candidates)
 	if err != nil {
 		return err

@@ -39,6 +39,8 @@ func (l *load) copyRows(ctx context.Context) error {
 	return nil
 }
 
+// copyByBatch copies the rows of one delivery after the other. They lie side by
+// side, in the order of the gather.
 func (c *copier) copyByBatch(ctx context.Context, rows []pendingRow) error {
 	for len(rows) > 0 {
 		n := 1
@@ -59,6 +61,8 @@ func (c *copier) copyByBatch(ctx context.Context, rows []pendingRow) error {
 	return nil
 }
 
+// copyByRow cannot blame the wrong row, whatever the server's errors say. It
+// costs a round trip a row, at most as many as a batch can have.
 func (c *copier) copyByRow(ctx context.Context, rows []pendingRow) error {
 	for i := range rows {
 		pgErr, err := c.try(ctx, rows[i:i+1])
@@ -180,6 +184,8 @@ func (l *load) refuse(bad *pendingRow, pgErr *pgconn.PgError) {
 // settleRows counts what was stored: for the sessions, and in the ledger where
 // that differs from what the edge counted.
 func (l *load) settleRows() {
+	// The edge counted late and corrected events over everything that it
+	// accepted. A batch that lost a row is counted again from what is left.
 	recount := make(map[*entry]bool)
 	for i := range l.rows {
 		if d := l.rows[i].delivery; l.rows[i].refused && d.owns() {
@@ -211,6 +217,7 @@ func (d *delivery) owns() bool { return d.entry.fresh && d.entry.receipt == d.ba
 
 const lateAfter = event.Micros(event.LateAfter / time.Microsecond)
 
+// countRow adds a stored row to the ledger's counts.
 func (e *entry) countRow(d *delivery, row envelope.Row) {
 	e.dirty = true
 	e.accepted++

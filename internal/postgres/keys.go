@@ -28,6 +28,7 @@ var (
 	ErrKeyTaken = errors.New("postgres: the key id belongs to another key")
 )
 
+// LEAST ignores NULL: the earlier revocation wins, and none is no revocation.
 const putKey = `
 INSERT INTO nexero.api_keys (key_id, tenant_id, environment, hash, scopes, name, created_at, revoked_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -27,7 +27,8 @@ type entry struct {
 	digest      [16]byte
 	batchNo     int64
 	tenant      int32
-	receivedAt  event.Micros
+	// receivedAt is set for a row that we insert; a known row keeps its own.
+	receivedAt event.Micros
 	// fresh says that this transaction inserted the row.
 	fresh bool
 	// dirty says that the values below differ from the stored row.
@@ -78,6 +79,10 @@ func sortEntries(entries []*entry) {
 	slices.SortFunc(entries, func(a, b *entry) int { return compareIDs(a.id, b.id) })
 }
 
+// insertEntries waits for an uncommitted row of the same id and then either
+// skips it or, if that load died, inserts. Sorted ids make waiters queue up in
+// one direction. batch_no comes from the column's default; skipped rows use up
+// numbers, which is why they mean nothing but identity.
 const insertEntries = `
 INSERT INTO nexero.batches (batch_id, receipt_id, digest, received_at, tenant_id, accepted, late, corrected, rejected_indexes, rejected_codes)
 SELECT batch_id, receipt_id, digest, received_at, tenant_id, accepted, late, corrected, indexes::smallint[], codes::text[]
@@ -113,6 +118,7 @@ func (l *load) insertBatches(ctx context.Context, candidates []*entry, begin boo
 	return l.conn.SendBatch(ctx, &batch).Close()
 }
 
+// entryColumns turns entries into the arrays that insertEntries takes.
 func entryColumns(entries []*entry) []any {
 	n := len(entries)
 	ids, receipts, digests := make([][16]byte, n), make([][16]byte, n), make([][]byte, n)
@@ -212,6 +218,8 @@ func (l *load) queueUpdates(batch *pgx.Batch) {
 // repeat is the name of a client's delivery.
 type repeat struct{ batch, receipt event.UUID }
 
+// insertRepeats is keyed by receipt: the client's retries are counted, the
+// queue's are not.
 const insertRepeats = `
 INSERT INTO nexero.batch_repeats (batch_id, receipt_id, received_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS new (batch_id, receipt_id, received_at)

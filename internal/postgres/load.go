@@ -148,18 +148,22 @@ func (s *Store) inTransaction(ctx context.Context, do func(context.Context, *pgx
 	defer pooled.Release()
 	conn := pooled.Conn()
 	if err := do(ctx, conn); err != nil {
+		// Nothing was stored. The connection survives unless it is what broke.
 		if !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
 			_, rollbackErr := conn.Exec(ctx, "ROLLBACK")
 			return errors.Join(err, rollbackErr)
 		}
 		return err
 	}
+	// COMMIT has a round trip of its own: its outcome is the one that can be
+	// unknown, and its time is the disk's.
 	began := time.Now()
 	tag, err := conn.Exec(ctx, "COMMIT")
 	s.metrics.commit.Observe(time.Since(began).Seconds())
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	// A transaction that had failed unnoticed answers ROLLBACK without an error.
 	if tag.String() != "COMMIT" {
 		return fmt.Errorf("commit: the server answered %s", tag)
 	}

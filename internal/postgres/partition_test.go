@@ -6,11 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/nexero-vr/nexero/internal/postgres"
-	"github.com/nexero-vr/nexero/internal/testkit"
 )
 
 const partitions = `
@@ -163,36 +159,4 @@ func TestEnsurePartitions_FinishesAnInterruptedDetach(t *testing.T) {
 	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "0")
 	f.want("SELECT to_regclass('"+old+"') IS NOT NULL, count(*) FROM pg_inherits WHERE inhrelid = '"+old+"'::regclass", "true 0")
 	f.wantLoad(postgres.LoadResult{Batches: 1, Rows: 1}, batch("a").poses(0).seal(t))
-}
-
-func TestEnsurePartitions_Horizon(t *testing.T) {
-	t.Parallel()
-	registry := prometheus.NewRegistry()
-	store, err := postgres.Open(t.Context(), postgres.Config{URL: testkit.Database(t)}, testkit.Logger(t), registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	gauge := func() float64 {
-		families, err := registry.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, family := range families {
-			if family.GetName() == "nexero_postgres_partition_horizon_seconds" {
-				return family.GetMetric()[0].GetGauge().GetValue()
-			}
-		}
-		return -1
-	}
-	// A load makes what it needs and no more.
-	if _, err := store.Load(t.Context(), sealed(t)); err != nil || gauge() != 0 {
-		t.Errorf("error %v, horizon %v, want 0", err, gauge())
-	}
-	if err := store.EnsurePartitions(t.Context(), time.Time{}); err != nil || gauge() != 7*24*60*60 {
-		t.Errorf("error %v, horizon %v, want a week", err, gauge())
-	}
-	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
-		t.Error(problems, err)
-	}
 }

@@ -42,6 +42,10 @@ type Config struct {
 	PoseRetention time.Duration
 }
 
+// connectTimeout bounds one attempt to connect, so that a worker notices within
+// seconds that a server which swallowed its packets is back.
+const connectTimeout = 3 * time.Second
+
 // loadGrace is what a load may take beyond its longest statement.
 const loadGrace = 5 * time.Second
 
@@ -132,7 +136,7 @@ func openPool(ctx context.Context, config Config) (*pgxpool.Pool, error) {
 	}
 	pc.MaxConns = int32(min(config.MaxConns, 1<<16))
 	pc.PingTimeout = config.StatementTimeout
-	pc.ConnConfig.ConnectTimeout = config.StatementTimeout
+	pc.ConnConfig.ConnectTimeout = min(connectTimeout, config.StatementTimeout)
 	dialer := &net.Dialer{
 		Timeout: config.StatementTimeout,
 		// A server behind a dead link is noticed while we wait for its answer.

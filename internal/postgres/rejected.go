@@ -50,6 +50,8 @@ type refusal struct {
 	state, column, message string
 }
 
+// refusalOf keeps the server's message, which can quote the value: it goes into
+// the row that holds the value anyway, and into no log line.
 func refusalOf(err *pgconn.PgError) refusal {
 	return refusal{state: err.Code, column: columnOf(err), message: err.Message}
 }
@@ -61,6 +63,8 @@ func (r refusal) detail() string {
 	return fmt.Sprintf("PostgreSQL: %s (SQLSTATE %s)", r.message, r.state)
 }
 
+// reject plans a row of rejected_events. It is written last, if the ledger
+// still lists it then; the caller adds what it knows about the reason.
 func (l *load) reject(d *delivery, index int, code event.Code, form string, payload []byte) *rejectedEvent {
 	l.rejected = append(l.rejected, rejectedEvent{
 		receivedAt: d.batch.ReceivedAt, batchNo: d.entry.batchNo, tenant: d.entry.tenant, index: index, code: code,
@@ -90,6 +94,8 @@ func (l *load) rejectRow(d *delivery, row envelope.Row, code event.Code, why ref
 	l.setAside(d, row.Index(), code)
 }
 
+// rejectReport keeps a session report that is not stored, under the index of
+// the body as a whole.
 func (l *load) rejectReport(d *delivery, code event.Code, why refusal) {
 	r := l.reject(d, wholeBody, code, formReport, encodeReport(d))
 	r.session = sessionOf(d, d.batch.Report.Session)
@@ -112,6 +118,8 @@ func sessionOf(d *delivery, position int) pgtype.UUID {
 	return pgtype.UUID{Bytes: d.batch.Sessions[position].Key, Valid: true}
 }
 
+// deleteReplaced runs under the ledger rows' locks, and every writer of a
+// batch's rejections takes them first.
 const deleteReplaced = `
 DELETE FROM nexero.rejected_events r
 USING unnest($1::bigint[], $2::smallint[]) AS gone (batch_no, event_index)

@@ -35,12 +35,15 @@ func (f *freshSessions) remember(cache *lru.Cache[event.UUID, int64]) {
 	}
 }
 
+// insertSessions takes its locks in the order of the keys, after the ledger's.
 const insertSessions = `
 INSERT INTO nexero.sessions (session_id, tenant_id, client_id, first_received_at)
 SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::timestamptz[]) AS new (session_id, tenant_id, client_id, received_at)
 ORDER BY session_id
 ON CONFLICT DO NOTHING`
 
+// findSessions is also the proof that a session exists: the cache holds what it
+// returned in transactions that committed.
 const findSessions = `SELECT session_id, session_no FROM nexero.sessions WHERE session_id = ANY($1)`
 
 // settleSessions gives every session of the wanted deliveries its number. What

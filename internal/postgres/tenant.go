@@ -46,6 +46,7 @@ func (s *Store) tenantIDs(ctx context.Context, names []string) (map[string]int32
 	return ids, nil
 }
 
+// findTenants adds the tenants that exist to ids.
 func (s *Store) findTenants(ctx context.Context, names []string, ids map[string]int32) error {
 	rows, err := s.pool.Query(ctx, "SELECT name, tenant_id FROM nexero.tenants WHERE name = ANY($1)", names)
 	if err != nil {

@@ -168,3 +168,19 @@ func TestFits(t *testing.T) {
 		}
 	})
 }
+
+// The last word on a request that is over says nothing about the next one on
+// its lane.
+func TestLane_IgnoresTheLastWordOnAnotherRequest(t *testing.T) {
+	t.Parallel()
+	l := &lane{puller: new(puller), wake: make(chan struct{}, 1), request: "inbox.2"}
+	deleted := nats.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}}
+	l.receive(&nats.Msg{Subject: "inbox.1", Header: deleted})
+	if l.ended != stillOpen {
+		t.Error("ended by the word on an earlier request")
+	}
+	l.receive(&nats.Msg{Subject: "inbox.2", Header: deleted})
+	if l.ended != endMissing {
+		t.Errorf("ended as %d, want %d", l.ended, endMissing)
+	}
+}

@@ -1,0 +1,33 @@
+package ingestd
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/event"
+)
+
+// The settings' defaults are written down twice, since config knows no stage:
+// here they meet.
+func TestOptions_DefaultsAreTheDesigns(t *testing.T) {
+	t.Parallel()
+	flags := pflag.NewFlagSet("ingest", pflag.ContinueOnError)
+	if err := config.Register[config.Ingest](flags); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load[config.Ingest](flags, []string{"NEXERO_NATS_URL=nats://127.0.0.1:4222"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := optionsOf(cfg)
+	if diff := cmp.Diff(event.DefaultLimits(), options.Limits); diff != "" {
+		t.Errorf("limits (-design +settings):\n%s", diff)
+	}
+	// The private server's max_payload is the design's 8 MiB.
+	if largest := options.LargestEnvelope(); largest > 8<<20 {
+		t.Errorf("the largest envelope has %d bytes, more than a message may have", largest)
+	}
+}
