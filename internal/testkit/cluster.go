@@ -29,8 +29,10 @@ type Cluster struct {
 }
 
 // StartCluster starts a cluster in a new directory below parent; an empty parent
-// lets it choose. The caller stops it.
-func StartCluster(ctx context.Context, parent string, log *slog.Logger) (*Cluster, error) {
+// lets it choose. A machine without PostgreSQL gets a copy downloaded if
+// fetchCommand says how this program calls [devstack.FetchMain]. The caller stops
+// the cluster.
+func StartCluster(ctx context.Context, parent string, log *slog.Logger, fetchCommand ...string) (*Cluster, error) {
 	if parent == "" {
 		parent = fastParent()
 	}
@@ -39,14 +41,14 @@ func StartCluster(ctx context.Context, parent string, log *slog.Logger) (*Cluste
 		return nil, fmt.Errorf("start test cluster: %w", err)
 	}
 	c := &Cluster{dir: dir}
-	if err := c.start(ctx, log); err != nil {
+	if err := c.start(ctx, log, fetchCommand); err != nil {
 		return nil, fmt.Errorf("start test cluster: %w", errors.Join(err, os.RemoveAll(dir)))
 	}
 	return c, nil
 }
 
 // start fills c. When it fails nothing is left but the directory.
-func (c *Cluster) start(ctx context.Context, log *slog.Logger) error {
+func (c *Cluster) start(ctx context.Context, log *slog.Logger, fetchCommand []string) error {
 	// The server may run as another user, who has to pass through.
 	if err := os.Chmod(c.dir, 0o711); err != nil { //nolint:gosec // x only: nothing can be listed
 		return err
@@ -56,9 +58,10 @@ func (c *Cluster) start(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	server, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{
-		DataDir:  filepath.Join(c.dir, "data"),
-		Settings: settings(),
-		Log:      log,
+		DataDir:      filepath.Join(c.dir, "data"),
+		FetchCommand: fetchCommand,
+		Settings:     settings(),
+		Log:          log,
 	})
 	if err != nil {
 		return errors.Join(err, c.guardEnd.Close(), c.guard.Wait())

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/devstack"
 	"github.com/nexero-vr/nexero/internal/testkit"
 )
 
@@ -33,7 +34,17 @@ const (
 	stopTimeout = 30 * time.Second
 )
 
+// fetchCommand is how the program calls itself to download PostgreSQL.
+const fetchCommand = "fetch-postgres"
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == fetchCommand {
+		if err := devstack.FetchMain(os.Args[2:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "cluster:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	flags := flag.NewFlagSet("cluster", flag.ExitOnError)
 	dir := flags.String("dir", "", "make the cluster's directory below `DIR`, for instance to measure a disk")
 	flags.Usage = func() {
@@ -61,7 +72,7 @@ func run(dir string, args []string, log *slog.Logger) (int, error) {
 	defer signal.Stop(signals)
 
 	ctx := context.Background()
-	cluster, err := testkit.StartCluster(ctx, dir, log)
+	cluster, err := testkit.StartCluster(ctx, dir, log, fetchCommand)
 	if err != nil {
 		return exitNoCluster, err
 	}
