@@ -34,7 +34,7 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // run is main without the process: it returns the exit code.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	command := newRoot(env)
+	command := newRoot(env) //nolint:contextcheck // a command gets its context when it is executed
 	command.SetArgs(args)
 	command.SetIn(stdin)
 	command.SetOut(stdout)

@@ -79,8 +79,11 @@ func TestKeys(t *testing.T) {
 		t.Errorf("mirror %s, want the key revoked", kept)
 	}
 	for _, wrong := range [][]string{
-		{"keys", "create"}, {"keys", "create", "--tenant", "Acme Ltd"}, {"keys", "create", "--tenant", "acme", "--scopes", "write"},
-		{"keys", "revoke", "nobody"}, {"keys", "revoke"},
+		{"keys", "create"},
+		{"keys", "create", "--tenant", "Acme Ltd"},
+		{"keys", "create", "--tenant", "acme", "--scopes", "write"},
+		{"keys", "revoke", "nobody"},
+		{"keys", "revoke"},
 	} {
 		if _, stderr, code := sh.run(wrong...); code == 0 || stderr == "" {
 			t.Errorf("nexero %v exits %d and says %q", wrong, code, stderr)

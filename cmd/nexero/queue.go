@@ -96,9 +96,33 @@ type peekedBatch struct {
 	Accepted      int            `json:"accepted"`
 	Rejected      int            `json:"rejected"`
 	Sessions      []string       `json:"sessions,omitempty"`
-	Report        *event.Report  `json:"report,omitempty"`
-	Events        []event.Event  `json:"events,omitempty"`
+	Report        *peekedReport  `json:"report,omitempty"`
+	Events        []peekedEvent  `json:"events,omitempty"`
 	Rejections    []peekedReason `json:"rejections,omitempty"`
+}
+
+type peekedReport struct {
+	StartedAt  *time.Time      `json:"started_at,omitempty"`
+	EndedAt    *time.Time      `json:"ended_at,omitempty"`
+	CustomerID string          `json:"customer_id,omitempty"`
+	PropertyID string          `json:"property_id,omitempty"`
+	Device     string          `json:"device,omitempty"`
+	Props      json.RawMessage `json:"props,omitempty"`
+}
+
+// peekedEvent leaves out the pose: whoever peeks wants to know what happened.
+type peekedEvent struct {
+	Index        int             `json:"index"`
+	Type         string          `json:"type"`
+	Name         string          `json:"name,omitempty"`
+	OccurredAt   time.Time       `json:"occurred_at"`
+	ClockShiftMS int64           `json:"clock_shift_ms,omitempty"`
+	DurationMS   int32           `json:"duration_ms,omitempty"`
+	Zone         string          `json:"zone,omitempty"`
+	Object       string          `json:"object,omitempty"`
+	Target       string          `json:"target,omitempty"`
+	Action       string          `json:"action,omitempty"`
+	Props        json.RawMessage `json:"props,omitempty"`
 }
 
 type peekedReason struct {
@@ -122,7 +146,11 @@ func printMessage(out *json.Encoder, sequence uint64, storedAt time.Time, data [
 				if err != nil {
 					return fmt.Errorf("message %d: %w", sequence, err)
 				}
-				line.Events = append(line.Events, e)
+				line.Events = append(line.Events, peekedEvent{
+					Index: e.Index, Type: e.Type.String(), Name: e.Name, OccurredAt: e.OccurredAt.Time(),
+					ClockShiftMS: e.ClockShiftMS, DurationMS: e.DurationMS,
+					Zone: e.Zone, Object: e.Object, Target: e.Target, Action: e.Action, Props: rawJSON(e.Props),
+				})
 			}
 		}
 		if err := out.Encode(line); err != nil {
@@ -136,7 +164,13 @@ func peeked(b *envelope.Batch) peekedBatch {
 	line := peekedBatch{
 		Tenant: b.Tenant, BatchID: b.ID.String(), ReceiptID: b.ReceiptID.String(),
 		ReceivedAt: new(b.ReceivedAt.Time()), CorrelationID: b.CorrelationID,
-		Accepted: b.RowCount(), Rejected: len(b.Rejected), Report: b.Report,
+		Accepted: b.RowCount(), Rejected: len(b.Rejected),
+	}
+	if r := b.Report; r != nil {
+		line.Report = &peekedReport{
+			StartedAt: timeOf(r.Start), EndedAt: timeOf(r.End),
+			CustomerID: r.CustomerID, PropertyID: r.PropertyID, Device: r.Device, Props: rawJSON(r.Props),
+		}
 	}
 	for _, session := range b.Sessions {
 		line.Sessions = append(line.Sessions, session.ClientID)
@@ -145,4 +179,22 @@ func peeked(b *envelope.Batch) peekedBatch {
 		line.Rejections = append(line.Rejections, peekedReason{rejection.Index, rejection.Code, rejection.Field, rejection.Detail})
 	}
 	return line
+}
+
+func timeOf(t *event.Micros) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.Time())
+}
+
+// rawJSON passes text on as it is; what is no JSON, which no ingest sends,
+// becomes a string, so that the line stays readable.
+func rawJSON(text string) json.RawMessage {
+	if text == "" || json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	// A string always encodes.
+	quoted, _ := json.Marshal(text)
+	return quoted
 }

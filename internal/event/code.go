@@ -54,7 +54,7 @@ const (
 
 // codes maps every code to whether the edge gives it. Stored and measured
 // codes come from here, so a typo cannot mint a metric series.
-var codes = map[Code]bool{
+var codes = map[Code]bool{ //nolint:gochecknoglobals // a table that never changes
 	MissingTimestamp:  true,
 	InvalidTimestamp:  true,
 	TimestampInFuture: true,

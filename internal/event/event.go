@@ -122,8 +122,12 @@ func (e *Event) Check(limits Limits) (code Code, field string) {
 		value float32
 		field string
 	}{
-		{e.X, "position.x"}, {e.Y, "position.y"}, {e.Z, "position.z"},
-		{e.Pitch, "rotation.pitch"}, {e.Yaw, "rotation.yaw"}, {e.Roll, "rotation.roll"},
+		{e.X, "position.x"},
+		{e.Y, "position.y"},
+		{e.Z, "position.z"},
+		{e.Pitch, "rotation.pitch"},
+		{e.Yaw, "rotation.yaw"},
+		{e.Roll, "rotation.roll"},
 	} {
 		// The difference is NaN for NaN and both infinities, 0 otherwise.
 		if number.value-number.value != 0 {
@@ -134,8 +138,11 @@ func (e *Event) Check(limits Limits) (code Code, field string) {
 		return InvalidNumber, "dwell_time_ms"
 	}
 	for _, text := range [...]struct{ value, field string }{
-		{e.Zone, "zone_name"}, {e.Object, "object_name"}, {e.Target, "gaze_target"},
-		{e.Action, "interaction_type"}, {e.Name, "event_type"},
+		{e.Zone, "zone_name"},
+		{e.Object, "object_name"},
+		{e.Target, "gaze_target"},
+		{e.Action, "interaction_type"},
+		{e.Name, "event_type"},
 	} {
 		if text.value == "" {
 			continue

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ func NameUUID(parts ...string) UUID {
 	for _, part := range parts {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		h.Write(length[:])
-		h.Write([]byte(part))
+		writeString(h, part)
 	}
 	var sum [sha256.Size]byte
 	h.Sum(sum[:0])
@@ -40,8 +41,22 @@ func uuidFrom(sum [sha256.Size]byte) UUID {
 // DigestOf is the digest that tells two bodies under one id apart: the first
 // 16 bytes of SHA-256.
 func DigestOf(raw string) [16]byte {
-	sum := sha256.Sum256([]byte(raw))
+	h := sha256.New()
+	writeString(h, raw)
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
 	return [16]byte(sum[:16])
+}
+
+// writeString hashes s through a buffer on the stack: a body converted to bytes
+// would be copied as a whole.
+func writeString(h hash.Hash, s string) {
+	var chunk [1024]byte
+	for len(s) > 0 {
+		n := copy(chunk[:], s)
+		h.Write(chunk[:n])
+		s = s[n:]
+	}
 }
 
 // ReusedID is the ledger id of a batch whose own id was taken by other content.

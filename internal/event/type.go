@@ -38,7 +38,7 @@ const (
 )
 
 // typeNames are the names on the wire and in nexero.event_types.
-var typeNames = [typeCount]string{
+var typeNames = [typeCount]string{ //nolint:gochecknoglobals // a table that never changes
 	Custom:        "custom",
 	Pose:          "pose",
 	Gaze:          "gaze",
@@ -69,7 +69,7 @@ var typeNames = [typeCount]string{
 
 // typeByFolded finds a type by its name without separators and case, so that
 // "Zone Enter", "ZoneEnter" and "zone_enter" are one type.
-var typeByFolded = func() map[string]Type {
+var typeByFolded = func() map[string]Type { //nolint:gochecknoglobals // a table that never changes
 	m := make(map[string]Type, typeCount)
 	for t, name := range typeNames {
 		m[foldName(name)] = Type(t)

@@ -69,6 +69,7 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 	if err := i.watchKeys(ctx); err != nil {
 		return nil, err
 	}
+	//nolint:contextcheck // a request brings its own context
 	i.server, err = ingest.New(ingest.Deps{
 		Decoder: unreal.NewDecoder(options.Limits, func(tenant string) bool {
 			return slices.Contains(cfg.Intake.StrictTenants, tenant)

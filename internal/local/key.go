@@ -35,7 +35,7 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 	}
 	key := p.cfg.Parts.APIKey.Reveal()
 	if key == "" {
-		kept, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+		kept, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("local: read the API key: %w", err)
 		}
@@ -52,6 +52,7 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("local: API key: %w", err)
 	}
 	// The file comes first: a key in the bucket that nobody knows is no use.
+	//nolint:gosec // the operator names the directory
 	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("local: keep the API key: %w", err)
 	}

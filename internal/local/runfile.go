@@ -34,7 +34,7 @@ const runFileName = "run.json"
 
 // write replaces the run file of a data directory in one step.
 func (r RunFile) write(dataDir string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := json.MarshalIndent(r, "", "  ") //nolint:gosec // the file is for its owner only
 	if err != nil {
 		return fmt.Errorf("local: encode %s: %w", runFileName, err)
 	}
@@ -83,7 +83,7 @@ func FindRunFile(ctx context.Context, dataDir string, wait time.Duration) (RunFi
 
 func readRunFile(dataDir string) (RunFile, error) {
 	var run RunFile
-	text, err := os.ReadFile(filepath.Join(dataDir, runFileName)) //nolint:gosec // the operator names the directory
+	text, err := os.ReadFile(filepath.Join(dataDir, runFileName))
 	if err != nil {
 		return run, err
 	}

@@ -67,7 +67,7 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 		fetchCommand: options.FetchCommand, run: RunFile{PID: os.Getpid()},
 	}
 	// After Run this does nothing.
-	defer func() { err = errors.Join(err, p.group.Close()) }()
+	defer func() { err = errors.Join(err, p.group.Close()) }() //nolint:contextcheck // it must outlast ctx
 	for _, start := range []func(context.Context) error{
 		p.startNATS, p.startPostgres, p.startWorker, p.startIngest, p.startMetrics,
 	} {

@@ -59,9 +59,9 @@ func start(t *testing.T, cfg *config.Up) (run RunFile, stop func() error) {
 	return run, stop
 }
 
-func post(t *testing.T, run RunFile, body string) (status int, answer map[string]any) {
+func post(t *testing.T, run RunFile) (status int, answer map[string]any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, run.URL+"/api/v1/unreal/tracking/batch", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, run.URL+"/api/v1/unreal/tracking/batch", strings.NewReader(oneEvent))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func post(t *testing.T, run RunFile, body string) (status int, answer map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestUp_KeepsWhatItHas(t *testing.T) {
 		return settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_DATABASE_URL="+database, "NEXERO_SERVICES=nats,ingest,worker")
 	}
 	first, stop := start(t, cfg())
-	if status, answer := post(t, first, oneEvent); status != http.StatusAccepted || answer["processed"] != 1.0 {
+	if status, answer := post(t, first); status != http.StatusAccepted || answer["processed"] != 1.0 {
 		t.Fatalf("answer %d %v", status, answer)
 	}
 	if err := stop(); err != nil {
@@ -104,7 +104,7 @@ func TestUp_KeepsWhatItHas(t *testing.T) {
 	if second.APIKey != first.APIKey {
 		t.Error("a restart made another key")
 	}
-	if status, _ := post(t, second, oneEvent); status != http.StatusAccepted {
+	if status, _ := post(t, second); status != http.StatusAccepted {
 		t.Errorf("status %d", status)
 	}
 	awaitEvents(t, database, 1)
@@ -156,11 +156,11 @@ func TestUp_GivenKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	given, _ := start(t, settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY="+made.APIKey))
-	if status, answer := post(t, given, oneEvent); status != http.StatusAccepted {
+	if status, answer := post(t, given); status != http.StatusAccepted {
 		t.Errorf("answer %d %v", status, answer)
 	}
 	given.APIKey = ""
-	if status, _ := post(t, given, oneEvent); status != http.StatusUnauthorized {
+	if status, _ := post(t, given); status != http.StatusUnauthorized {
 		t.Errorf("without a key: status %d, want 401", status)
 	}
 	err := Up(t.Context(), settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY=secret-nonsense"),
@@ -181,7 +181,7 @@ func scrape(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	var text bytes.Buffer
 	if _, err := io.Copy(&text, response.Body); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func awaitEvents(t *testing.T, database string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
+	defer db.Close(context.WithoutCancel(t.Context()))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for range 6000 {

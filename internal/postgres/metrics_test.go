@@ -25,8 +25,8 @@ func measured(t testing.TB, registry *prometheus.Registry) map[string]float64 {
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			name := family.GetName()
-			for _, label := range metric.GetLabel() {
-				name += " " + label.GetValue()
+			if labels := metric.GetLabel(); len(labels) > 0 {
+				name += " " + labels[0].GetValue()
 			}
 			value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
 			if value != 0 {

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// longestPull bounds one request, and thereby how long a consumer's leader
-	// that vanished without a word goes unnoticed.
-	longestPull = 10 * time.Second
+	// longestPull bounds one request, and thereby how long it goes unnoticed that
+	// a consumer's leader vanished, or changed, without a word about it.
+	longestPull = 2 * time.Second
 	// retryPause lies between requests that ended in a way that could repeat
 	// itself at once.
 	retryPause = 50 * time.Millisecond
@@ -32,7 +32,8 @@ type pullRequest struct {
 // Fetch returns up to maxMessages messages of together up to maxBytes bytes (0
 // for any number; headers and subjects count). It waits up to wait for the
 // first one, takes what else is there at that moment, and does not linger. No
-// message and no error means that there was none.
+// message and no error means that there was none. A server that says nothing at
+// all costs two seconds more.
 //
 // A single message larger than maxBytes is handed out alone: it could block the
 // queue otherwise. The consumer is made again when it is missing, which brings
@@ -102,7 +103,7 @@ func (c *Conn) pull(ctx context.Context, request pullRequest, maxMessages, maxBy
 		return messages, ended, nil
 	case err != nil:
 		return nil, endLost, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case ended == endRefused, ended == endSilent:
+	case ended == endRefused:
 		return nil, ended, fmt.Errorf("%w: pull: %s", ErrUnavailable, detail)
 	default:
 		return nil, ended, nil
@@ -126,7 +127,9 @@ func (c *Conn) afterPull(ctx context.Context, last pullRequest, ended end, maxMe
 		return next, c.ensureConsumer(ctx)
 	case endMoved:
 		pause(ctx, retryPause)
-	case stillOpen, endServed, endExpired, endLost, endSilent, endRefused:
+	case endSilent:
+		return next, fmt.Errorf("%w: no answer to a pull", ErrUnavailable)
+	case stillOpen, endServed, endExpired, endLost, endRefused:
 	}
 	return next, nil
 }

@@ -32,7 +32,7 @@ type Client struct {
 // Answer is what the server finally said to a request.
 type Answer struct {
 	// Status is the HTTP status: 2xx accepted, 4xx refused for good.
-	Status int
+	Status int `json:"-"`
 	// Processed and Failed count the batch's events; both are 0 for a session post.
 	Processed int `json:"processed"`
 	Failed    int `json:"failed"`

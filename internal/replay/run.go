@@ -64,7 +64,7 @@ func readTours(file string) ([][]recording.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer reader.Close() //nolint:errcheck // nothing was written
+	defer reader.Close()
 	var tours [][]recording.Request
 	bySession := map[string]int{}
 	for {

@@ -8,7 +8,7 @@ import (
 // spellings writes a name the ways in which Unreal's converters do.
 func spellings(name string) []string {
 	var camel strings.Builder
-	for _, word := range strings.Split(name, "_") {
+	for word := range strings.SplitSeq(name, "_") {
 		camel.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	pascal := camel.String()

@@ -26,12 +26,12 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "nexero-e2e-") //nolint:usetesting // shared by all tests of the run
+	dir, err := os.MkdirTemp("", "nexero-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(dir)
 	if program, err = build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 	t.Helper()
 	p := &process{t: t, dataDir: dataDir, output: new(bytes.Buffer), ended: make(chan error, 1)}
 	args = append([]string{"up", "--data-dir", dataDir, "--log-format", "json"}, args...)
-	p.command = exec.Command(program, args...) //nolint:noctx // it ends by signals, which is what is tested
+	p.command = exec.Command(program, args...)
 	p.command.Stdout, p.command.Stderr = p.output, p.output
 	p.command.Env = append(environment(), settings...)
 	if err := p.command.Start(); err != nil {
@@ -83,7 +84,7 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 // environment is the test's own without any setting of the program's.
 func environment() []string {
 	var env []string
-	for _, entry := range os.Environ() {
+	for _, entry := range os.Environ() { //nolint:forbidigo // the built program gets it
 		if !bytes.HasPrefix([]byte(entry), []byte("NEXERO_")) {
 			env = append(env, entry)
 		}
@@ -118,7 +119,8 @@ func (p *process) kill() {
 	if err := p.command.Process.Kill(); err != nil {
 		p.t.Fatalf("kill: %v", err)
 	}
-	p.await()
+	// A killed process ends with an error, which is what was asked for.
+	_ = p.await()
 }
 
 // stop ends the process as Ctrl-C does and checks that it leaves in order.
@@ -212,7 +214,7 @@ type summary struct {
 func tryReplay(t *testing.T, dataDir, file string, copies int) (s summary, err error) {
 	t.Helper()
 	output, err := nexero(t, "replay", file, "--data-dir", dataDir,
-		"--speed", "0", "--copies", fmt.Sprint(copies), "--json")
+		"--speed", "0", "--copies", strconv.Itoa(copies), "--json")
 	if err != nil {
 		return s, err
 	}
@@ -224,8 +226,7 @@ func verify(t *testing.T, dataDir string) {
 	t.Helper()
 	output, err := nexero(t, "verify", "--data-dir", dataDir, "--wait", patience.String())
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("verify exits %d: %v", exit.ExitCode(), err)
 		}
 		t.Fatal(err)
