@@ -194,7 +194,9 @@ func rawJSON(text string) json.RawMessage {
 	if text == "" || json.Valid([]byte(text)) {
 		return json.RawMessage(text)
 	}
-	// A string always encodes.
-	quoted, _ := json.Marshal(text)
+	quoted, err := json.Marshal(text)
+	if err != nil { // a string always encodes
+		return nil
+	}
 	return quoted
 }

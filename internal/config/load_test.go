@@ -40,7 +40,7 @@ func writeFile(t *testing.T, content string) string {
 const (
 	natsEnv     = "NEXERO_NATS_URL=nats://queue:4222"
 	databaseEnv = "NEXERO_DATABASE_URL=" + databaseURL
-	databaseURL = "postgres://nexero:hunter2@db/nexero" //nolint:gosec // invented
+	databaseURL = "postgres://nexero:hunter2@db/nexero"
 )
 
 func TestLoad_Defaults(t *testing.T) {

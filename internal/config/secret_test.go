@@ -13,7 +13,7 @@ import (
 
 func TestConnURL_String(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{ //nolint:gosec // invented
+	for text, want := range map[string]string{
 		"":                                   "",
 		"nats://queue:4222":                  "nats://queue:4222",
 		"queue:4222":                         "queue:4222",

@@ -31,7 +31,7 @@ func program(build, run error) Program[config.Ingest] {
 
 func TestMain_ExitCodes(t *testing.T) {
 	t.Parallel()
-	nats := "NEXERO_NATS_URL=nats://u:hidden@127.0.0.1:4222" //nolint:gosec // invented
+	nats := "NEXERO_NATS_URL=nats://u:hidden@127.0.0.1:4222"
 	for _, test := range []struct {
 		name           string
 		args, env      []string

@@ -34,7 +34,7 @@ const runFileName = "run.json"
 
 // write replaces the run file of a data directory in one step.
 func (r RunFile) write(dataDir string) error {
-	text, err := json.MarshalIndent(r, "", "  ") //nolint:gosec // the file is for its owner only
+	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("local: encode %s: %w", runFileName, err)
 	}

@@ -46,7 +46,7 @@ func TestRunFile_IsFoundByItsOwnerOnly(t *testing.T) {
 // The names are a contract: scripts read them.
 func TestRunFile_Names(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(RunFile{}) //nolint:gosec // empty
+	text, err := json.Marshal(RunFile{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,9 +89,9 @@ func run(dir string, args []string, log *slog.Logger) (int, error) {
 // command runs args and hands on every signal until it ends.
 func command(args []string, address string, signals <-chan os.Signal) (int, error) {
 	// No context ends the command: that is for the signals to do.
-	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) //nolint:gosec // running what we are told is the purpose
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), testkit.URLVariable+"="+address) //nolint:forbidigo // handed on whole
+	cmd.Env = append(os.Environ(), testkit.URLVariable+"="+address)
 	if err := cmd.Start(); err != nil {
 		return exitNoCluster, err
 	}

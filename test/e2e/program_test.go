@@ -84,7 +84,7 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 // environment is the test's own without any setting of the program's.
 func environment() []string {
 	var env []string
-	for _, entry := range os.Environ() { //nolint:forbidigo // the built program gets it
+	for _, entry := range os.Environ() {
 		if !bytes.HasPrefix([]byte(entry), []byte("NEXERO_")) {
 			env = append(env, entry)
 		}
@@ -119,8 +119,9 @@ func (p *process) kill() {
 	if err := p.command.Process.Kill(); err != nil {
 		p.t.Fatalf("kill: %v", err)
 	}
-	// A killed process ends with an error, which is what was asked for.
-	_ = p.await()
+	if p.await() == nil {
+		p.t.Error("a killed process ended well")
+	}
 }
 
 // stop ends the process as Ctrl-C does and checks that it leaves in order.
@@ -157,12 +158,13 @@ func (p *process) cleanup() {
 		return
 	default:
 	}
-	// Errors mean that it is gone, which is what is wanted.
-	_ = p.command.Process.Signal(syscall.SIGTERM)
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Logf("terminate: %v", err)
+	}
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		_ = p.command.Process.Kill()
+		p.t.Errorf("process %d ignores SIGTERM; kill: %v", p.command.Process.Pid, p.command.Process.Kill())
 		<-p.ended
 	}
 	if p.t.Failed() {

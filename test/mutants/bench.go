@@ -79,10 +79,10 @@ func (b *bench) run(ctx context.Context, pkg, dir, program string, timeout time.
 	watch := &watch{failed: stop}
 	// Verbose, so that a failure is told when it happens and not when the tests
 	// that run beside it have ended.
-	cmd := exec.CommandContext(ctx, program, //nolint:gosec // the program is one that it built itself
+	cmd := exec.CommandContext(ctx, program,
 		"-test.v", "-test.failfast", "-test.timeout", timeout.String())
 	cmd.Dir = filepath.Join(b.tree, "internal", pkg)
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir) //nolint:forbidigo // handed on to the tests
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = watch, watch
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
