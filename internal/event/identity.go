@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"strings"
 )
 
@@ -20,10 +19,17 @@ func SessionKey(tenant, normalised string) UUID {
 func NameUUID(parts ...string) UUID {
 	h := sha256.New()
 	var length [8]byte
+	// A part is hashed through a buffer on the stack: converted to bytes it would
+	// be copied as a whole, and handed to a function the buffer would escape.
+	var chunk [1024]byte
 	for _, part := range parts {
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		h.Write(length[:])
-		writeString(h, part)
+		for rest := part; rest != ""; {
+			n := copy(chunk[:], rest)
+			h.Write(chunk[:n])
+			rest = rest[n:]
+		}
 	}
 	var sum [sha256.Size]byte
 	h.Sum(sum[:0])
@@ -42,21 +48,15 @@ func uuidFrom(sum [sha256.Size]byte) UUID {
 // 16 bytes of SHA-256.
 func DigestOf(raw string) [16]byte {
 	h := sha256.New()
-	writeString(h, raw)
+	var chunk [1024]byte // see NameUUID
+	for rest := raw; rest != ""; {
+		n := copy(chunk[:], rest)
+		h.Write(chunk[:n])
+		rest = rest[n:]
+	}
 	var sum [sha256.Size]byte
 	h.Sum(sum[:0])
 	return [16]byte(sum[:16])
-}
-
-// writeString hashes s through a buffer on the stack: a body converted to bytes
-// would be copied as a whole.
-func writeString(h hash.Hash, s string) {
-	var chunk [1024]byte
-	for len(s) > 0 {
-		n := copy(chunk[:], s)
-		h.Write(chunk[:n])
-		s = s[n:]
-	}
 }
 
 // ReusedID is the ledger id of a batch whose own id was taken by other content.

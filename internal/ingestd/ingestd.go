@@ -66,7 +66,7 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 	if err := i.conn.Provision(ctx); err != nil {
 		return nil, err
 	}
-	if err := i.watchKeys(ctx); err != nil {
+	if err := i.watchKeys(ctx, reg); err != nil {
 		return nil, err
 	}
 	//nolint:contextcheck // a request brings its own context
@@ -119,12 +119,15 @@ func optionsOf(cfg *config.Ingest) ingest.Options {
 	return options
 }
 
-func (i *Ingest) watchKeys(ctx context.Context) error {
+func (i *Ingest) watchKeys(ctx context.Context, reg prometheus.Registerer) error {
 	bucket, stream, err := i.conn.Keys(ctx)
 	if err != nil {
 		return err
 	}
 	i.keys = apikey.NewWatcher(apikey.NewBucket(bucket, stream), i.log)
+	if err := reg.Register(i.keys); err != nil {
+		return fmt.Errorf("register metrics of api keys: %w", err)
+	}
 	return nil
 }
 

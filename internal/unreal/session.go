@@ -18,7 +18,8 @@ type SessionPost struct {
 	Duration time.Duration
 	// HasDuration is false when neither is known.
 	HasDuration bool
-	// Ignored is true for a post that says nothing, as clients send at start-up.
+	// Ignored is true for a post that says nothing, as clients send at start-up:
+	// an object without values, or no body at all.
 	// The batch then is empty and must not be published.
 	Ignored bool
 }
@@ -28,11 +29,21 @@ type SessionPost struct {
 //	{"session_id": "…", "session_start": …, "session_end": …, "customer_id": "…",
 //	 "property_id": "…", "device_type": "…", "duration": …}
 //
+// or the same members as a form, in the body or in the query of an empty body.
 // Each member may be missing; what we do not know goes into the report's props.
 // b gets one session and a report. A post is one statement, so it is read whole
 // or refused: the error is a *[BodyError].
 func (d *Decoder) Session(req *Request, b *event.Batch) (SessionPost, error) {
 	req.stamp(b)
+	body, ok := unformed(req)
+	if !ok {
+		return SessionPost{Ignored: true}, nil
+	}
+	if body != req.Body {
+		formed := *req
+		formed.Body = body
+		req = &formed
+	}
 	text, err := plainText(req.Body)
 	if err != nil {
 		return SessionPost{}, err

@@ -182,7 +182,6 @@ func TestSession_Refused(t *testing.T) {
 	for _, test := range []struct {
 		name, body, code, field string
 	}{
-		{"empty", ``, CodeEmptyBody, ""},
 		{"list", `[]`, CodeNotAnObject, ""},
 		{"null", `null`, CodeNotAnObject, ""},
 		{"cut off", `{"session_start":1727653800,`, CodeTruncatedBody, ""},
