@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/local"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/queue"
 )
@@ -50,7 +51,7 @@ shown again. Replicas know it within a second.`,
 		if err := o.withKeys(cmd.Context(), func(bucket *apikey.Bucket, mirror *postgres.Store) error {
 			// The mirror goes first: a key that works and is not mirrored would be
 			// gone after a loss of the bucket.
-			if err := mirror.PutKey(cmd.Context(), mirrored(record)); err != nil {
+			if err := mirror.PutKey(cmd.Context(), local.MirrorRow(record)); err != nil {
 				return err
 			}
 			return bucket.Put(cmd.Context(), record)
@@ -88,13 +89,14 @@ A revoked key is never revived.`,
 		Args: cobra.ExactArgs(1),
 	}
 	return operate(command, env, func(cmd *cobra.Command, o operator, args []string) error {
-		now := time.Now()
 		err := o.withKeys(cmd.Context(), func(bucket *apikey.Bucket, mirror *postgres.Store) error {
 			// The bucket goes first: it is what replicas ask.
-			if _, err := bucket.Revoke(cmd.Context(), args[0], now); err != nil {
+			record, err := bucket.Revoke(cmd.Context(), args[0], time.Now())
+			if err != nil {
 				return err
 			}
-			if err := mirror.RevokeKey(cmd.Context(), args[0], now); err != nil {
+			// Put, not change: a mirror that never knew the key must know this.
+			if err := mirror.PutKey(cmd.Context(), local.MirrorRow(record)); err != nil {
 				return fmt.Errorf("the key is revoked, but its mirror in the database is not; run this again: %w", err)
 			}
 			return nil
@@ -141,18 +143,6 @@ func openKeys(ctx context.Context, conn *queue.Conn) (*apikey.Bucket, error) {
 		return nil, err
 	}
 	return apikey.NewBucket(kv, stream), nil
-}
-
-// mirrored is a key's record as the database keeps it.
-func mirrored(r apikey.Record) postgres.KeyRow {
-	row := postgres.KeyRow{
-		ID: r.ID, Tenant: r.Tenant, Environment: r.Environment, Name: r.Name,
-		Hash: r.Hash, CreatedAt: r.CreatedAt, RevokedAt: r.RevokedAt,
-	}
-	for _, scope := range r.Scopes {
-		row.Scopes = append(row.Scopes, string(scope))
-	}
-	return row
 }
 
 func printKeys(w io.Writer, records []apikey.Record) error {

@@ -198,6 +198,11 @@ func TestVerify_ExitCodes(t *testing.T) {
 	if _, stderr, code := sh.run("verify", "--wait", "1ms"); code != exitNotVerified || !strings.Contains(stderr, "not verified") {
 		t.Errorf("without a stream: exit %d, %q", code, stderr)
 	}
+	for _, wrong := range [][]string{{"verify", "--wait", "soon"}, {"verify", "now"}, {"verify", "--no-such"}} {
+		if _, _, code := sh.run(wrong...); code != exitNotVerified {
+			t.Errorf("nexero %v exits %d, want %d: nothing was found to differ", wrong, code, exitNotVerified)
+		}
+	}
 	sh.enqueue()
 	if stdout := sh.ok("verify"); !strings.Contains(stdout, "exact") {
 		t.Errorf("verify says %q", stdout)

@@ -15,6 +15,10 @@ import (
 	"github.com/nexero-vr/nexero/internal/version"
 )
 
+// exitUsage is a command line or a setting that makes no sense. For verify it
+// must differ from a mismatch, which pages someone.
+const exitUsage = 2
+
 // findPatience is how long a command waits for a pipeline that is starting.
 const findPatience = 60 * time.Second
 
@@ -26,6 +30,8 @@ func newRoot(env []string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	// A command line that makes no sense exits like a setting that does not.
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: exitUsage, err: err} })
 	root.AddCommand(
 		newUp(env), newStatus(env), newReplay(env), newVerify(env), newMigrate(env), newKeys(env), newQueue(env),
 	)
@@ -40,22 +46,30 @@ type operator struct {
 
 // operate makes a command's RunE: it loads the configuration and passes it on.
 func operate(command *cobra.Command, env []string, do func(cmd *cobra.Command, o operator, args []string) error) *cobra.Command {
+	if positional := command.Args; positional != nil {
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			if err := positional(cmd, args); err != nil {
+				return &exitError{code: exitUsage, err: err}
+			}
+			return nil
+		}
+	}
 	// A mistake in the tags of the configuration is a bug that any run shows.
 	registered := config.Register[config.CLI](command.Flags())
 	command.RunE = func(cmd *cobra.Command, args []string) error {
 		if registered != nil {
-			return registered
+			return &exitError{code: exitUsage, err: registered}
 		}
 		cfg, err := config.Load[config.CLI](cmd.Flags(), env)
 		if err != nil {
-			return &exitError{code: 2, err: err}
+			return &exitError{code: exitUsage, err: err}
 		}
 		stderr := cmd.ErrOrStderr()
 		log, err := obs.NewLogger(stderr, obs.Logging{
 			Format: obs.Format(cfg.Log.Format), Level: max(cfg.Log.Level, slog.LevelWarn), Terminal: obs.IsTerminal(stderr),
 		})
 		if err != nil {
-			return &exitError{code: 2, err: err}
+			return &exitError{code: exitUsage, err: err}
 		}
 		return do(cmd, operator{cfg: cfg, log: log}, args)
 	}

@@ -32,7 +32,7 @@ NEXERO_NATS_URL and NEXERO_DATABASE_URL.`,
 		}
 		cfg, err := config.Load[config.Up](cmd.Flags(), env)
 		if err != nil {
-			return &exitError{code: 2, err: err}
+			return &exitError{code: exitUsage, err: err}
 		}
 		stderr := cmd.ErrOrStderr()
 		log, err := obs.NewLogger(stderr, obs.Logging{

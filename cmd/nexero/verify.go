@@ -63,7 +63,7 @@ func runVerify(ctx context.Context, o operator, wait time.Duration) (v postgres.
 	if err != nil {
 		return v, err
 	}
-	store, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: 1}, o.log, prometheus.NewRegistry())
+	store, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: 1, PoseRetention: o.cfg.Database.PoseRetention}, o.log, prometheus.NewRegistry())
 	if err != nil {
 		return v, err
 	}

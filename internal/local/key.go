@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/queue"
 )
 
@@ -24,63 +27,120 @@ const (
 	keyName   = "nexero up"
 )
 
+// keptSecret returns what the file at path holds, and keeps what create makes
+// there when there is no such file.
+func keptSecret(path string, create func() (string, error)) (string, error) {
+	kept, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if secret := strings.TrimSpace(string(kept)); secret != "" {
+		return secret, nil
+	}
+	secret, err := create()
+	if err != nil {
+		return "", err
+	}
+	return secret, os.WriteFile(path, []byte(secret+"\n"), 0o600)
+}
+
 // ensureKey returns the key that this pipeline accepts: the one that was given,
 // else the one made by an earlier run, else a new one. It makes sure that the
 // queue's bucket knows it.
 func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
-	path := filepath.Join(p.cfg.Local.DataDir, keyFileName)
 	spec := apikey.Spec{
 		Tenant: keyTenant, Environment: p.cfg.Process.Environment, Name: keyName,
 		Scopes: []apikey.Scope{apikey.ScopePost, apikey.ScopeRead, apikey.ScopeAdmin},
 	}
 	key := p.cfg.Parts.APIKey.Reveal()
-	if key == "" {
-		kept, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("local: read the API key: %w", err)
-		}
-		key = strings.TrimSpace(string(kept))
-	}
-	var record apikey.Record
 	var err error
 	if key == "" {
-		key, record, err = apikey.New(spec, time.Now(), rand.Reader)
-	} else {
-		record, err = apikey.Import(key, spec, time.Now())
+		// The file comes first: a key in the bucket that nobody knows is no use.
+		key, err = keptSecret(filepath.Join(p.cfg.Local.DataDir, keyFileName), func() (string, error) {
+			made, _, err := apikey.New(spec, time.Now(), rand.Reader)
+			return made, err
+		})
 	}
 	if err != nil {
 		return "", fmt.Errorf("local: API key: %w", err)
 	}
-	// The file comes first: a key in the bucket that nobody knows is no use.
-	//nolint:gosec // the operator names the directory
-	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("local: keep the API key: %w", err)
+	record, err := apikey.Import(key, spec, time.Now())
+	if err != nil {
+		return "", fmt.Errorf("local: API key: %w", err)
 	}
-	return key, p.registerKey(ctx, record)
+	if record, err = p.registerKey(ctx, record); err != nil {
+		return "", err
+	}
+	if record.RevokedAt != nil {
+		return "", fmt.Errorf("local: API key %s was revoked; remove %s for a new one", record.ID, keyFileName)
+	}
+	return key, p.mirrorKey(ctx, record)
 }
 
-// registerKey puts record into the bucket unless it is there. A key that was
-// revoked stays revoked.
-func (p *pipeline) registerKey(ctx context.Context, record apikey.Record) (err error) {
+// registerKey puts record into the bucket unless it is there, and returns what
+// is there. A key that was revoked stays revoked.
+func (p *pipeline) registerKey(ctx context.Context, record apikey.Record) (_ apikey.Record, err error) {
 	conn, err := queue.Connect(ctx, queue.Config{URL: p.run.NATSURL, CredsFile: p.cfg.Queue.CredsFile}, p.log, nil, queue.Operator)
 	if err != nil {
-		return err
+		return record, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	kv, stream, err := conn.Keys(ctx)
 	if err != nil {
-		return err
+		return record, err
 	}
 	bucket := apikey.NewBucket(kv, stream)
 	known, err := bucket.Get(ctx, record.ID)
-	switch {
-	case errors.Is(err, apikey.ErrUnknown):
-		p.log.LogAttrs(ctx, slog.LevelInfo, "api key registered", slog.String("key_id", record.ID), slog.String("tenant", record.Tenant))
-		return bucket.Put(ctx, record)
-	case err != nil:
-		return err
-	case known.RevokedAt != nil:
-		return fmt.Errorf("local: API key %s was revoked; remove %s for a new one", record.ID, keyFileName)
+	if !errors.Is(err, apikey.ErrUnknown) {
+		return known, err
 	}
-	return nil
+	// A bucket that was lost does not know what was revoked; the mirror does.
+	if revoked, err := p.revokedInMirror(ctx, record.ID); err != nil || revoked {
+		record.RevokedAt = &record.CreatedAt
+		return record, err
+	}
+	p.log.LogAttrs(ctx, slog.LevelInfo, "api key registered", slog.String("key_id", record.ID), slog.String("tenant", record.Tenant))
+	return record, bucket.Put(ctx, record)
+}
+
+// withMirror opens the database's copy of the keys, if this process knows one.
+func (p *pipeline) withMirror(ctx context.Context, do func(*postgres.Store) error) error {
+	if p.run.DatabaseURL == "" {
+		return nil
+	}
+	mirror, err := postgres.Open(ctx, postgres.Config{URL: p.run.DatabaseURL, MaxConns: 1}, p.log, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	return do(mirror)
+}
+
+func (p *pipeline) revokedInMirror(ctx context.Context, id string) (revoked bool, err error) {
+	err = p.withMirror(ctx, func(mirror *postgres.Store) error {
+		rows, err := mirror.ListKeys(ctx)
+		for _, row := range rows {
+			revoked = revoked || row.ID == id && row.RevokedAt != nil
+		}
+		return err
+	})
+	return revoked, err
+}
+
+// mirrorKey keeps the record in the database too, so that a lost bucket can be
+// restored.
+func (p *pipeline) mirrorKey(ctx context.Context, record apikey.Record) error {
+	return p.withMirror(ctx, func(mirror *postgres.Store) error { return mirror.PutKey(ctx, MirrorRow(record)) })
+}
+
+// MirrorRow is a key's record as the database keeps it.
+func MirrorRow(record apikey.Record) postgres.KeyRow {
+	row := postgres.KeyRow{
+		ID: record.ID, Tenant: record.Tenant, Environment: record.Environment, Name: record.Name,
+		Hash: record.Hash, CreatedAt: record.CreatedAt, RevokedAt: record.RevokedAt,
+	}
+	for _, scope := range record.Scopes {
+		row.Scopes = append(row.Scopes, string(scope))
+	}
+	return row
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // RunFile says where a running pipeline is and how to get in. It holds secrets,
@@ -30,7 +32,11 @@ type RunFile struct {
 	PID int `json:"pid"`
 }
 
-const runFileName = "run.json"
+const (
+	runFileName = "run.json"
+	// lockFileName is locked by the process that uses a data directory.
+	lockFileName = "nexero.lock"
+)
 
 // write replaces the run file of a data directory in one step.
 func (r RunFile) write(dataDir string) error {
@@ -93,6 +99,16 @@ func readRunFile(dataDir string) (RunFile, error) {
 	// Signal 0 asks whether the process exists; EPERM says that it does.
 	if err := syscall.Kill(run.PID, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 		return run, fmt.Errorf("its process %d is gone", run.PID)
+	}
+	// The number may be another process's by now, and the addresses too. The lock
+	// went with the process: whoever can share it looks at a stale file.
+	lock := flock.New(filepath.Join(dataDir, lockFileName))
+	stale, err := lock.TryRLock()
+	if err != nil {
+		return run, fmt.Errorf("look at the lock: %w", err)
+	}
+	if stale {
+		return run, errors.Join(fmt.Errorf("its process %d is gone", run.PID), lock.Unlock())
 	}
 	return run, nil
 }

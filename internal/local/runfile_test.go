@@ -23,6 +23,11 @@ func TestRunFile_IsFoundByItsOwnerOnly(t *testing.T) {
 	if err := want.write(dir); err != nil {
 		t.Fatal(err)
 	}
+	// Somebody else has the number by now: nothing holds the lock.
+	if _, err := FindRunFile(t.Context(), dir, time.Millisecond); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("error %v, want one that says that the process is gone", err)
+	}
+	hold(t, dir)
 	got, err := FindRunFile(t.Context(), dir, time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +46,20 @@ func TestRunFile_IsFoundByItsOwnerOnly(t *testing.T) {
 	if err := want.remove(dir); err != nil {
 		t.Errorf("removing it twice: %v", err)
 	}
+}
+
+// hold takes the data directory as a running pipeline does.
+func hold(t *testing.T, dir string) {
+	t.Helper()
+	lock, err := lockDataDir(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lock.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // The names are a contract: scripts read them.
@@ -70,6 +89,7 @@ func TestFindRunFile_WaitsForALivingProcess(t *testing.T) {
 	if _, err := FindRunFile(t.Context(), dir, time.Millisecond); err == nil || !strings.Contains(err.Error(), "is gone") {
 		t.Errorf("error %v, want one that says that the process is gone", err)
 	}
+	hold(t, dir)
 	found := make(chan error, 1)
 	go func() {
 		_, err := FindRunFile(context.WithoutCancel(t.Context()), dir, time.Minute)

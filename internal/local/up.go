@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,9 @@ const (
 // readyInterval is how often a starting pipeline looks whether it is ready.
 const readyInterval = 20 * time.Millisecond
 
+// lockPatience is how long a start waits for a data directory.
+const lockPatience = 2 * time.Second
+
 // storeDeadline is how long a stopping PostgreSQL or NATS server may take. A
 // checkpoint after a heavy load takes its time.
 const storeDeadline = 60 * time.Second
@@ -49,7 +53,7 @@ type Options struct {
 
 // Up runs the chosen services until ctx ends and stops them in order.
 func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) (err error) {
-	lock, err := lockDataDir(cfg.Local.DataDir)
+	lock, err := lockDataDir(ctx, cfg.Local.DataDir)
 	if err != nil {
 		return err
 	}
@@ -94,19 +98,24 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 }
 
 // lockDataDir makes the data directory if need be and takes it for this process.
-func lockDataDir(dir string) (*flock.Flock, error) {
+func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // an unprivileged PostgreSQL must pass through
 		return nil, fmt.Errorf("local: make the data directory: %w", err)
 	}
-	lock := flock.New(filepath.Join(dir, "nexero.lock"))
-	locked, err := lock.TryLock()
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, lockFileName))
+	// Who looks for a run file shares the lock for an instant, so one failure
+	// says nothing.
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	locked, err := lock.TryLockContext(ctx, pollInterval)
+	switch {
+	case locked:
+		return lock, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("local: %s is used by another process; stop it, or choose another --data-dir", dir)
+	default:
 		return nil, fmt.Errorf("local: lock the data directory: %w", err)
 	}
-	if !locked {
-		return nil, fmt.Errorf("local: %s is used by another process; stop it, or choose another --data-dir", dir)
-	}
-	return lock, nil
 }
 
 // pipeline is what one Up builds.
@@ -130,8 +139,13 @@ func (p *pipeline) startNATS(ctx context.Context) error {
 		p.run.NATSURL = p.cfg.Queue.URL.Reveal()
 		return nil
 	}
+	password, err := keptSecret(filepath.Join(p.cfg.Local.DataDir, natsPasswordName), func() (string, error) { return rand.Text(), nil })
+	if err != nil {
+		return fmt.Errorf("local: password of the queue: %w", err)
+	}
 	server, err := devstack.StartNATS(ctx, devstack.NATSConfig{
 		StoreDir: filepath.Join(p.cfg.Local.DataDir, "nats"),
+		Password: password,
 		MaxStore: int64(p.cfg.Queue.MaxBytes) + keyBucketRoom,
 		Log:      p.log,
 	})
@@ -142,6 +156,10 @@ func (p *pipeline) startNATS(ctx context.Context) error {
 	p.run.NATSURL = server.URL()
 	return p.cfg.Queue.URL.UnmarshalText([]byte(server.URL()))
 }
+
+// natsPasswordName is the file with the queue's password. Other users of the
+// machine reach its port too.
+const natsPasswordName = "nats-password"
 
 // keyBucketRoom is what the store has beyond the event stream's limit, so that
 // keys can be changed while the queue is full.
