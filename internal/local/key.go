@@ -30,7 +30,7 @@ const (
 // keptSecret returns what the file at path holds, and keeps what create makes
 // there when there is no such file.
 func keptSecret(path string, create func() (string, error)) (string, error) {
-	kept, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+	kept, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
