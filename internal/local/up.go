@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -229,14 +230,14 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 }
 
 func (p *pipeline) startMetrics(ctx context.Context) error {
-	server, err := obs.Listen(ctx, p.cfg.Process.MetricsListen, p.registry, p.checks, p.log)
+	// On a free port unless one was chosen: run.json says which.
+	address := cmp.Or(p.cfg.Process.MetricsListen, "127.0.0.1:0")
+	server, err := obs.Listen(ctx, address, p.registry, p.checks, p.log)
 	if err != nil {
 		return err
 	}
 	p.group.Add(lifecycle.Service{Name: "metrics", Run: server.Run})
-	if address := server.Addr(); address != "" {
-		p.run.MetricsURL = "http://" + address + "/metrics"
-	}
+	p.run.MetricsURL = "http://" + server.Addr() + "/metrics"
 	return nil
 }
 

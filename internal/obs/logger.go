@@ -54,7 +54,7 @@ func NewLogger(w io.Writer, l Logging) (*slog.Logger, error) {
 		handler := tint.NewTextHandler(w, &tint.Options{Level: l.Level, TimeFormat: "15:04:05.000", NoColor: !l.Terminal})
 		return slog.New(handler).With(present(slog.String("service", l.Service))...), nil
 	case FormatJSON:
-		handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l.Level, ReplaceAttr: inUTC})
+		handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l.Level, ReplaceAttr: forMachines})
 		return slog.New(handler).With(present(
 			slog.String("service", l.Service),
 			slog.String("version", l.Version),
@@ -71,8 +71,12 @@ func IsTerminal(w io.Writer) bool {
 	return ok && (isatty.IsTerminal(file.Fd()) || isatty.IsCygwinTerminal(file.Fd()))
 }
 
-// inUTC writes a line's time in UTC: lines of several machines are merged.
-func inUTC(groups []string, a slog.Attr) slog.Attr {
+// forMachines writes a line's time in UTC, since lines of several machines are
+// merged, and durations in seconds.
+func forMachines(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		a.Value = slog.TimeValue(a.Value.Time().UTC())
 	}

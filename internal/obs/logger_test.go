@@ -22,7 +22,7 @@ func TestNewLogger_JSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Debug("unseen")
-	log.Info("stored", "rows", 3, "error", errors.New("none"))
+	log.Info("stored", "rows", 3, "error", errors.New("none"), "took", 1500*time.Millisecond)
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatalf("not one line of JSON: %v\n%s", err, out.String())
@@ -33,7 +33,7 @@ func TestNewLogger_JSON(t *testing.T) {
 	}
 	delete(line, "time")
 	want := map[string]any{
-		"level": "INFO", "msg": "stored", "rows": 3.0, "error": "none",
+		"level": "INFO", "msg": "stored", "rows": 3.0, "error": "none", "took": 1.5,
 		"service": "worker", "version": "v1.2.3", "environment": "staging",
 	}
 	if diff := cmp.Diff(want, line); diff != "" {
