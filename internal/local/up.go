@@ -204,7 +204,7 @@ func (p *pipeline) startWorker(ctx context.Context) error {
 		return err
 	}
 	p.checks = append(p.checks, w.Checks()...)
-	p.group.Add(lifecycle.Service{Name: serviceWorker, Run: w.Run, Deadline: p.cfg.Process.DrainTimeout + time.Second})
+	p.group.Add(lifecycle.Service{Name: serviceWorker, Run: w.Run, Deadline: w.StopDeadline() + time.Second})
 	return nil
 }
 
@@ -221,7 +221,7 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 		return err
 	}
 	p.checks = append(p.checks, i.Checks()...)
-	p.group.Add(lifecycle.Service{Name: serviceIngest, Run: i.Run, Deadline: p.cfg.Process.DrainTimeout + time.Second})
+	p.group.Add(lifecycle.Service{Name: serviceIngest, Run: i.Run, Deadline: i.StopDeadline() + time.Second})
 	if p.run.APIKey, err = p.ensureKey(ctx); err != nil {
 		return err
 	}
