@@ -134,7 +134,7 @@ func (o operator) withKeys(ctx context.Context, do func(*apikey.Bucket, *postgre
 func openKeys(ctx context.Context, conn *queue.Conn) (*apikey.Bucket, error) {
 	kv, stream, err := conn.Keys(ctx)
 	if errors.Is(err, queue.ErrNoStream) {
-		if err := conn.Provision(ctx); err != nil {
+		if err := conn.ProvisionKeys(ctx); err != nil {
 			return nil, err
 		}
 		kv, stream, err = conn.Keys(ctx)

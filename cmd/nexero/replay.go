@@ -65,13 +65,13 @@ func runReplay(cmd *cobra.Command, o operator, file string, flags replayFlags) e
 			flags.key = run.APIKey
 		}
 	}
-	expected, err := recording.Expect(file)
-	if err != nil {
-		return err
-	}
 	flags.options.File = file
 	if stderr := cmd.ErrOrStderr(); obs.IsTerminal(stderr) {
-		bar := progressbar.NewOptions(expected.Requests*flags.options.Copies,
+		requests, err := recording.Count(file)
+		if err != nil {
+			return err
+		}
+		bar := progressbar.NewOptions(requests*flags.options.Copies,
 			progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("replaying"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("req"),
 			progressbar.OptionClearOnFinish())

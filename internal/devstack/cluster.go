@@ -20,6 +20,8 @@ const (
 	unfinishedName = "cluster.unfinished"
 	passwordName   = "password"
 	portName       = "port"
+
+	unfinishedPasswordName = "password.unfinished"
 )
 
 // files names what lies in a data directory: the cluster (PostgreSQL's own data
@@ -69,7 +71,7 @@ func (f files) major() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	ours := []string{lockName, unfinishedName, passwordName, portName}
+	ours := []string{lockName, unfinishedName, passwordName, unfinishedPasswordName, portName}
 	for _, entry := range entries {
 		switch name := entry.Name(); {
 		case name == "PG_VERSION":
@@ -110,16 +112,45 @@ func (f files) create(ctx context.Context, bin binaries) error {
 }
 
 // createPassword writes the superuser's password before the cluster exists, since
-// initdb reads it from the file, as the user that it runs as.
+// initdb reads it from the file, as the user that it runs as. The file is durable
+// and complete before anything can depend on it; an empty one is what a crash
+// left of it.
 func (f files) createPassword() error {
-	path := filepath.Join(f.dir, passwordName)
-	if _, err := os.Stat(path); err == nil {
+	switch known, err := f.password(); {
+	case err == nil && known != "":
 		return nil // of an attempt that did not finish
-	}
-	if err := os.WriteFile(path, []byte(rand.Text()+"\n"), 0o600); err != nil {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return f.account.own(path)
+	path := filepath.Join(f.dir, passwordName)
+	unfinished := filepath.Join(f.dir, unfinishedPasswordName)
+	if err := writeSynced(unfinished, rand.Text()+"\n"); err != nil {
+		return err
+	}
+	if err := f.account.own(unfinished); err != nil {
+		return err
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return err
+	}
+	return syncDir(f.dir)
+}
+
+// writeSynced writes a file that only its owner can read, over what a crash left
+// there, and returns when it is on disk.
+func writeSynced(path, text string) error {
+	if err := removeFile(path); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
 }
 
 func (f files) password() (string, error) {

@@ -24,9 +24,10 @@ const (
 	DefaultMaxStore = 10 << 30
 
 	natsUser      = "nexero"
-	natsMemory    = 256 << 20 // for memory streams, of which we have none
-	natsReadyWait = 60 * time.Second
-	natsReadyTick = 20 * time.Millisecond
+	natsMemory    = 256 << 20        // for memory streams, of which we have none
+	natsReadyWait = 60 * time.Second // from when the streams are read back
+	// Below 25 ms the server would spin instead of waiting.
+	natsReadyTick = 50 * time.Millisecond
 )
 
 // NATSConfig says how the private NATS server runs.
@@ -106,35 +107,52 @@ func runNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 		defer close(started)
 		srv.Start()
 	}()
-	if err := natsReady(ctx, srv, logger); err != nil {
+	err = natsReady(ctx, started, srv.ReadyForConnections, logger)
+	if err == nil {
+		err = natsProven(srv)
+	}
+	if err != nil {
 		<-started
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, err
 	}
-	<-started
 	return srv, nil
 }
 
-// natsReady waits until srv takes connections and proves that it runs with
-// JetStream and syncs every message (rule 1): without JetStream the server only
-// logs and lives on.
-func natsReady(ctx context.Context, srv *server.Server, logger *natsLogger) error {
+// natsReady waits until the server takes connections. Reading back gigabytes may
+// take as long as it takes: until started is closed, only ctx and a fatal
+// message end the wait.
+func natsReady(ctx context.Context, started <-chan struct{}, ready func(time.Duration) bool, logger *natsLogger) error {
+	ticker := time.NewTicker(natsReadyTick)
+	defer ticker.Stop()
+	for recovering := true; recovering; {
+		select {
+		case <-started:
+			recovering = false
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if reason := logger.fatal(); reason != "" {
+			return errors.New(reason)
+		}
+	}
 	deadline := time.Now().Add(natsReadyWait)
-	for ctx.Err() == nil && !srv.ReadyForConnections(natsReadyTick) {
+	for ctx.Err() == nil && !ready(natsReadyTick) {
 		if reason := logger.fatal(); reason != "" {
 			return errors.New(reason)
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not ready after %s", natsReadyWait)
+			return fmt.Errorf("not ready %s after the streams were read back", natsReadyWait)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if reason := logger.fatal(); reason != "" {
-		return errors.New(reason)
-	}
+	return ctx.Err()
+}
+
+// natsProven proves that srv runs with JetStream and syncs every message (rule
+// 1): without JetStream the server only logs and lives on.
+func natsProven(srv *server.Server) error {
 	js := srv.JetStreamConfig()
 	if js == nil {
 		return errors.New("jetstream is not running")

@@ -80,7 +80,7 @@ func TestCluster(t *testing.T) {
 	}
 	single := b.cfg
 	single.Replicas = 1
-	if err := connect(t, single, nil, queue.Operator).Provision(t.Context()); err != nil {
+	if err := connect(t, single, nil, queue.Consumer).Provision(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if got := b.info(t).Config.Replicas; got != 3 {

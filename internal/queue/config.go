@@ -20,7 +20,8 @@ const (
 	// Consumer keeps acknowledgements made while disconnected and sends them
 	// after the reconnect.
 	Consumer Purpose = "consumer"
-	// Operator is a command that looks or changes settings.
+	// Operator is a command that looks, or makes what is missing. It changes no
+	// settings of what exists.
 	Operator Purpose = "operator"
 )
 

@@ -24,15 +24,20 @@ var errRaced = errors.New("changed by another process")
 // times. It never removes anything and never lowers replicas, nor a byte limit
 // below what is stored.
 //
+// On a connection of purpose [Operator] it makes what is missing and leaves all
+// settings of what exists alone: a command that somebody runs with the defaults
+// knows less than the services.
+//
 // Settings that would lose data and cannot be changed in place, or must not be
 // behind an operator's back, end in [ErrIncompatible].
 func (c *Conn) Provision(ctx context.Context) error {
 	// The key bucket goes first: its bytes are reserved, and a stream that
 	// would leave no room for them is then refused by the server.
-	for _, want := range []jetstream.StreamConfig{keyBucketStream(c.cfg), eventStream(c.cfg)} {
-		if err := c.provisionStream(ctx, want); err != nil {
-			return fmt.Errorf("provision stream %s: %w", want.Name, err)
-		}
+	if err := c.ProvisionKeys(ctx); err != nil {
+		return err
+	}
+	if err := c.provisionStream(ctx, eventStream(c.cfg)); err != nil {
+		return err
 	}
 	if err := c.repeat(ctx, c.provisionConsumer); err != nil {
 		return fmt.Errorf("provision consumer %s: %w", ConsumerName, err)
@@ -40,8 +45,18 @@ func (c *Conn) Provision(ctx context.Context) error {
 	return nil
 }
 
+// ProvisionKeys is [Conn.Provision] for the key bucket alone: keys can be made
+// before the first service has said how large the stream of events may become.
+func (c *Conn) ProvisionKeys(ctx context.Context) error {
+	return c.provisionStream(ctx, keyBucketStream(c.cfg))
+}
+
 func (c *Conn) provisionStream(ctx context.Context, want jetstream.StreamConfig) error {
-	return c.repeat(ctx, func(ctx context.Context) error { return roomHint(c.provisionStreamOnce(ctx, want)) })
+	err := c.repeat(ctx, func(ctx context.Context) error { return roomHint(c.provisionStreamOnce(ctx, want)) })
+	if err != nil {
+		return fmt.Errorf("provision stream %s: %w", want.Name, err)
+	}
+	return nil
 }
 
 // repeat runs once until it succeeds, fails for good, or has had its attempts.
@@ -87,6 +102,9 @@ func (c *Conn) provisionStreamOnce(ctx context.Context, want jetstream.StreamCon
 	info := stream.CachedInfo()
 	if err := refuse(streamFaults(info.Config, want), `empty it, remove it with "nats stream rm `+want.Name+`" and start again`); err != nil {
 		return err
+	}
+	if c.purpose == Operator {
+		return nil
 	}
 	target, changes := reconcile(info, want)
 	if len(changes) == 0 {
@@ -195,6 +213,11 @@ func (c *Conn) provisionConsumer(ctx context.Context) error {
 			`remove it with "nats consumer rm `+StreamName+` `+ConsumerName+`", which loses no message, and start again`); err != nil {
 			return err
 		}
+		if c.purpose == Operator {
+			return nil
+		}
+	case errors.Is(err, jetstream.ErrConsumerNotFound) && c.purpose == Operator:
+		return c.createConsumer(ctx, want)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		c.log.InfoContext(ctx, "consumer created", "consumer", ConsumerName)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -206,6 +229,21 @@ func (c *Conn) provisionConsumer(ctx context.Context) error {
 	// messages away from the workers.
 	if _, err = c.js.CreateOrUpdateConsumer(ctx, StreamName, want); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("%w: %w", ErrNoStream, err)
+	}
+	return err
+}
+
+// createConsumer makes the consumer and changes none that a service has made in
+// the meantime.
+func (c *Conn) createConsumer(ctx context.Context, want jetstream.ConsumerConfig) error {
+	_, err := c.js.CreateConsumer(ctx, StreamName, want)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerExists):
+		return errRaced
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("%w: %w", ErrNoStream, err)
+	case err == nil:
+		c.log.InfoContext(ctx, "consumer created", "consumer", ConsumerName)
 	}
 	return err
 }

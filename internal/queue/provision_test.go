@@ -21,8 +21,8 @@ func TestProvision_ManyAtOnce(t *testing.T) {
 	url := testkit.NATS(t)
 	cfg := queue.Config{URL: url, MaxBytes: 64 << 20}
 	var wg sync.WaitGroup
-	for range 4 {
-		conn := connect(t, cfg, nil, queue.Operator)
+	for _, purpose := range []queue.Purpose{queue.Operator, queue.Publisher, queue.Consumer, queue.Operator} {
+		conn := connect(t, cfg, nil, purpose)
 		for range 3 {
 			wg.Go(func() {
 				if err := conn.Provision(t.Context()); err != nil {
@@ -65,7 +65,7 @@ func configOf(t *testing.T, js jetstream.JetStream, name string) jetstream.Strea
 // Nothing that is stored or added by an operator is touched by another run.
 func TestProvision_Again(t *testing.T) {
 	t.Parallel()
-	b := setup(t, queue.Operator)
+	b := setup(t, queue.Consumer)
 	b.put(t, 3, 1000)
 	added := b.info(t).Config
 	added.Description = "renamed by an operator"
@@ -84,13 +84,13 @@ func TestProvision_Again(t *testing.T) {
 
 func TestProvision_ChangesWhatMayChange(t *testing.T) {
 	t.Parallel()
-	b := setup(t, queue.Operator)
+	b := setup(t, queue.Consumer)
 	b.put(t, 3, 1<<20)
 	provision := func(maxBytes int64) jetstream.StreamConfig {
 		t.Helper()
 		cfg := b.cfg
 		cfg.MaxBytes = maxBytes
-		conn := connect(t, cfg, nil, queue.Operator)
+		conn := connect(t, cfg, nil, queue.Consumer)
 		if err := conn.Provision(t.Context()); err != nil {
 			t.Fatal(err)
 		}

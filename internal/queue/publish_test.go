@@ -59,7 +59,7 @@ func TestPublish_FullUntilSomethingIsAcknowledged(t *testing.T) {
 	b := setup(t, queue.Publisher)
 	cfg := b.cfg
 	cfg.MaxBytes = 1 << 20
-	small := connect(t, cfg, nil, queue.Operator)
+	small := connect(t, cfg, nil, queue.Publisher)
 	if err := small.Provision(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ type counter struct {
 // batch, so it is skipped whole.
 func (c *counter) add(request Request) error {
 	c.want.Requests++
-	digest := sha256.Sum256([]byte(request.Path + "\n" + request.Headers["Idempotency-Key"] + "\n" + request.Body))
+	digest := sha256.Sum256([]byte(request.Path + "\n" + request.header("Idempotency-Key") + "\n" + request.Body))
 	if c.seen[digest] {
 		c.want.Repeats++
 		return nil

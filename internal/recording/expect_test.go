@@ -57,12 +57,22 @@ func TestExpect_CountsByHand(t *testing.T) {
 
 func TestExpect_AnotherIdempotencyKeyIsNoRepeat(t *testing.T) {
 	t.Parallel()
-	one := post("tracking/batch", `{"session_id":"a","events":[{"timestamp":1}]}`)
-	two := one
-	two.Headers = map[string]string{"Idempotency-Key": "second"}
-	got, err := expectOf(t, one, two)
-	if err != nil || got.Repeats != 0 || got.Events != 2 {
-		t.Errorf("%+v, %v, want no repeat and 2 events", got, err)
+	keyed := func(headers map[string]string) Request {
+		request := post("tracking/batch", `{"session_id":"a","events":[{"timestamp":1}]}`)
+		request.Headers = headers
+		return request
+	}
+	// Names of headers have no case: the last three are one and the same.
+	got, err := expectOf(
+		t,
+		keyed(nil),
+		keyed(map[string]string{"Idempotency-Key": "first"}),
+		keyed(map[string]string{"Idempotency-Key": "second", "Accept": "x"}),
+		keyed(map[string]string{"idempotency-key": "second"}),
+		keyed(map[string]string{"IDEMPOTENCY-KEY": "second"}),
+	)
+	if err != nil || got.Repeats != 2 || got.Events != 3 {
+		t.Errorf("%+v, %v, want 2 repeats and 3 events", got, err)
 	}
 }
 

@@ -3,6 +3,8 @@ package recording
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,6 +28,17 @@ type Request struct {
 func (r Request) SessionID() string {
 	if id, ok := nextSessionID(r.Body, 0); ok {
 		return id.text
+	}
+	return ""
+}
+
+// header returns the value of a header, whatever the spelling of its name, as a
+// server sees it. Of names that differ in spelling alone the first in order wins.
+func (r Request) header(name string) string {
+	for _, spelling := range slices.Sorted(maps.Keys(r.Headers)) {
+		if strings.EqualFold(spelling, name) {
+			return r.Headers[spelling]
+		}
 	}
 	return ""
 }

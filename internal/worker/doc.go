@@ -32,8 +32,10 @@
 //
 // Deps.Classify sorts the store's errors. [ClassRetry]: back off, fetch
 // nothing, try the same messages again. [ClassStop]: give everything back and
-// end Run. [ClassData]: isolate the message and keep it as damaged. A message
-// of a newer layout stops fetching and stays in the queue.
+// end Run. [ClassData]: isolate the message, then its batches; load all those
+// that the store takes and, when it refuses one by itself twice, keep the
+// message as damaged. A message of a newer layout stops fetching and stays in
+// the queue.
 //
 // The package knows no queue and no database: it declares the small interfaces
 // [Source], [Delivery] and [Store] that a composition root fills.

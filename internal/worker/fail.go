@@ -8,9 +8,10 @@ import (
 )
 
 // isolate decides what follows when the store refuses what the first pending
-// group holds. A group is tried message by message; a message alone is kept as
-// damaged, since it can neither be loaded nor dropped nor tried for ever. One
-// that not even that takes comes back later.
+// group holds. A group is tried message by message, a message alone batch by
+// batch. A message with a batch that is refused by itself again and again is
+// kept as damaged, since it can neither be loaded nor dropped nor tried for
+// ever; see refuse. One that not even that takes comes back later.
 func (l *loop) isolate(ctx context.Context, pending []*group, err error) []*group {
 	g, rest := pending[0], pending[1:]
 	if len(g.messages) > 1 {
@@ -19,9 +20,17 @@ func (l *loop) isolate(ctx context.Context, pending []*group, err error) []*grou
 		return append(g.singles(), rest...)
 	}
 	m := g.messages[0]
+	if m.reason == "" && g.part == nil {
+		parts := m.divide()
+		if len(parts) > 1 {
+			l.w.log.LogAttrs(ctx, slog.LevelError, "store refuses a message; its batches are tried one by one",
+				slog.Uint64("sequence", m.Sequence), slog.Int("batches", len(parts)), slog.Any("error", err))
+			return append(rest, parts...)
+		}
+		g = parts[0] // which was just refused by itself
+	}
 	if m.reason == "" {
-		m.condemn(err)
-		return pending
+		return l.refuse(ctx, g, rest, err)
 	}
 	l.w.log.LogAttrs(ctx, slog.LevelError, "message can be neither loaded nor kept and stays in the queue",
 		slog.Uint64("sequence", m.Sequence), slog.Int("deliveries", m.Deliveries), slog.Any("error", err))
@@ -45,6 +54,10 @@ func (l *loop) postpone(ctx context.Context, pending []*group, err error) []*gro
 		l.w.log.LogAttrs(ctx, slog.LevelWarn, "message fails while others are written and is given back for a while",
 			slog.Uint64("sequence", m.Sequence), slog.Int("deliveries", m.Deliveries), slog.Any("error", err))
 		l.works(ctx)
+		if g.part != nil {
+			m.division.deferred = true
+			return l.settle(ctx, m, rest)
+		}
 		l.release(ctx, deferDelay, outcomeDeferred, g)
 		return rest
 	}
@@ -60,24 +73,13 @@ func (l *loop) postpone(ctx context.Context, pending []*group, err error) []*gro
 // once, to workers that stay.
 func (l *loop) giveUp(ctx context.Context, pending []*group, err error) error {
 	l.release(ctx, 0, outcomeReleased, pending...)
-	return fmt.Errorf("%w: %d messages given back: %w", ErrDrain, count(pending), err)
+	return fmt.Errorf("%w: %d messages given back: %w", ErrDrain, len(messagesOf(pending)), err)
 }
 
 // release gives the messages of groups back to the queue.
 func (l *loop) release(ctx context.Context, delay time.Duration, outcome string, groups ...*group) {
-	for _, g := range groups {
-		for _, m := range g.messages {
-			l.keeper.drop(m)
-			l.nak(ctx, m.Message, delay, outcome)
-		}
+	for _, m := range messagesOf(groups) {
+		l.keeper.drop(m)
+		l.nak(ctx, m.Message, delay, outcome)
 	}
-}
-
-// count returns the number of messages in groups.
-func count(groups []*group) int {
-	n := 0
-	for _, g := range groups {
-		n += len(g.messages)
-	}
-	return n
 }

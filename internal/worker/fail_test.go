@@ -209,14 +209,14 @@ func TestWrite_RefusedMessageIsKept(t *testing.T) {
 		messages := b.publish(5)
 		b.store.refused[messages[2].ids[0]] = true
 		b.start()
-		b.pass(time.Second)
+		b.pass(refusalPause / 2)
 		b.wantLoads(1, 1, 1, 1)
+		if left := b.queue.left(); left != 1 {
+			b.Errorf("%d messages left, want the refused one, which gets another try", left)
+		}
+		b.pass(refusalPause)
 		b.wantEmpty()
-		b.store.read(func() {
-			if len(b.store.kept) != 1 || string(b.store.kept[0].data) != string(messages[2].data) || b.store.kept[0].reason != "value refused" {
-				b.Errorf("kept %+v, want the refused message with its reason", b.store.kept)
-			}
-		})
+		b.wantKept(messages[2], "1 of 1 batches refused: batch "+messages[2].ids[0].String()+": value refused")
 		if got := b.log.count("cannot be loaded and was kept"); got != 1 {
 			b.Errorf("%d lines about what was kept, want 1", got)
 		}
@@ -239,11 +239,11 @@ func TestWrite_RefusedEvenAsDamaged(t *testing.T) {
 		messages := b.publish(3)
 		b.store.refused[messages[0].ids[0]] = true
 		b.start()
-		b.pass(3 * deferDelay)
+		b.pass(3 * (deferDelay + refusalPause))
 		if left := b.queue.left(); left != 1 || b.log.count("neither loaded nor kept") < 2 {
 			b.Errorf("%d messages left, want 1 that is tried again and logged each time", left)
 		}
-		b.pass(time.Minute + deferDelay)
+		b.pass(time.Minute + deferDelay + refusalPause)
 		b.wantEmpty()
 		if err := b.stop(); err != nil {
 			b.Errorf("Run: %v", err)

@@ -22,6 +22,8 @@ type held struct {
 	// reason is why the message cannot be loaded, empty when it can: with one
 	// it is kept as damaged instead.
 	reason string
+	// division is set while the batches are tried one by one.
+	division *division
 }
 
 // maxReason bounds the reason that is stored with a damaged message.

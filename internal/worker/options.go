@@ -47,6 +47,10 @@ const (
 	// deferAfter is how many writes of a message alone may fail, while others
 	// succeed, before it is given back for a while.
 	deferAfter = 2
+	// condemnAfter is how often a batch must be refused by itself before its
+	// message is kept as damaged; refusalPause lies between.
+	condemnAfter = 2
+	refusalPause = 2 * time.Second
 	// deferDelay is that while, and the pause before a redelivery after a stop.
 	deferDelay = 5 * time.Second
 	// versionDelay is the pause in fetching after a message of a newer layout,

@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +17,12 @@ import (
 // chaos is one random history of workers on one queue and one store.
 type chaos struct {
 	seed uint64
-	// good, damaged and refused messages.
-	good, damaged, refused int
-	loops, maxMessages     int
-	maxEvents              int
-	probability            map[string]float64
+	// good, damaged and refused messages, and those that are refused for a while.
+	good, damaged, refused, doubted int
+
+	loops, maxMessages int
+	maxEvents          int
+	probability        map[string]float64
 	// faulty is how long operations fail; lives are how long each worker lives
 	// before it is stopped and another takes over.
 	faulty time.Duration
@@ -36,6 +39,7 @@ func drawChaos(t *rapid.T) chaos {
 		good:        rapid.IntRange(0, 40).Draw(t, "good"),
 		damaged:     rapid.IntRange(0, 4).Draw(t, "damaged"),
 		refused:     rapid.IntRange(0, 4).Draw(t, "refused"),
+		doubted:     rapid.IntRange(0, 4).Draw(t, "doubted"),
 		loops:       rapid.IntRange(1, 3).Draw(t, "loops"),
 		maxMessages: rapid.IntRange(1, 10).Draw(t, "max_messages"),
 		maxEvents:   rapid.IntRange(1, 30).Draw(t, "max_events"),
@@ -51,7 +55,7 @@ func drawChaos(t *rapid.T) chaos {
 // workers are stopped: nothing is acknowledged before it is kept, and in the
 // end everything is kept and acknowledged.
 //
-// rule 2, rule 3, rule 5, rule 10
+// rule 2, rule 3, rule 5, rule 7, rule 10
 func TestRun_RandomFaults(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -92,9 +96,19 @@ func (c chaos) run(t *testing.T) (problems []string) {
 			problems = append(problems, fmt.Sprintf("message %d lacks %d batches", i, missing))
 		}
 	}
-	// Damage and refusal are the only reasons to keep a message as damaged.
-	if most := c.damaged + c.refused; len(b.store.kept) > most {
-		problems = append(problems, fmt.Sprintf("%d messages kept as damaged, at most %d are", len(b.store.kept), most))
+	return append(problems, b.wronglyKept()...)
+}
+
+// wronglyKept lists messages that were kept as damaged without one of the only
+// two reasons: nobody can read them, or one of their batches is condemned.
+func (b *bench) wronglyKept() (problems []string) {
+	for _, kept := range b.store.kept {
+		i := slices.IndexFunc(b.queue.messages, func(m *modelMessage) bool { return bytes.Equal(m.data, kept.data) })
+		if i < 0 {
+			problems = append(problems, "bytes are kept that no message has")
+		} else if ids := b.queue.messages[i].ids; len(ids) > 0 && !slices.ContainsFunc(ids, b.store.condemned) {
+			problems = append(problems, fmt.Sprintf("message %d is kept as damaged: %s", i, kept.reason))
+		}
 	}
 	return problems
 }
@@ -107,10 +121,12 @@ func (c chaos) publish(b *bench, random *rand.Rand) {
 		ids  []event.UUID
 	}
 	var all []made
-	for i := range c.good + c.refused {
-		data, ids := b.message(1+random.IntN(5), random.IntN(3))
-		if i >= c.good {
-			b.store.refused[ids[0]] = true
+	for i := range c.good + c.refused + c.doubted {
+		data, ids := b.message(1+random.IntN(5), random.IntN(3), random.IntN(3))
+		if bad := ids[random.IntN(len(ids))]; i >= c.good+c.refused {
+			b.store.doubted[bad] = time.Now().Add(time.Duration(random.Int64N(int64(2 * refusalPause))))
+		} else if i >= c.good {
+			b.store.refused[bad] = true
 		} else if random.IntN(5) == 0 {
 			all = append(all, made{data, ids})
 		}

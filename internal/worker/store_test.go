@@ -22,11 +22,15 @@ type modelStore struct {
 	mu     sync.Mutex // guards what follows
 	ledger map[event.UUID]int
 	kept   []keptMessage
-	// refused batches are data errors, locked ones cannot be written until then.
+	// refused batches are data errors, doubted ones are until then, and locked
+	// ones cannot be written until then.
 	refused map[event.UUID]bool
+	doubted map[event.UUID]time.Time
 	locked  map[event.UUID]time.Time
-	loads   []loadCall
-	days    []time.Time // arguments of EnsurePartitions
+	// verdicts are when a batch was refused by itself.
+	verdicts map[event.UUID][]time.Time
+	loads    []loadCall
+	days     []time.Time // arguments of EnsurePartitions
 }
 
 type keptMessage struct {
@@ -59,7 +63,8 @@ func classify(err error) Class {
 
 func newModelStore() *modelStore {
 	return &modelStore{
-		ledger: map[event.UUID]int{}, refused: map[event.UUID]bool{}, locked: map[event.UUID]time.Time{},
+		ledger: map[event.UUID]int{}, refused: map[event.UUID]bool{}, doubted: map[event.UUID]time.Time{},
+		locked: map[event.UUID]time.Time{}, verdicts: map[event.UUID][]time.Time{},
 	}
 }
 
@@ -88,7 +93,10 @@ func (s *modelStore) Load(ctx context.Context, batches []envelope.Batch) (Result
 		return Result{}, f.err
 	}
 	for i := range batches {
-		if s.refused[batches[i].ID] {
+		if id := batches[i].ID; s.refused[id] || time.Now().Before(s.doubted[id]) {
+			if len(batches) == 1 {
+				s.verdicts[id] = append(s.verdicts[id], time.Now())
+			}
 			return Result{}, &classedError{ClassData, "value refused"}
 		}
 		if time.Now().Before(s.locked[batches[i].ID]) {
@@ -132,19 +140,25 @@ func (s *modelStore) EnsurePartitions(ctx context.Context, oldest time.Time) err
 	return f.err
 }
 
-// missing returns how many of a message's batches are not kept in any way.
+// condemned tells whether a batch was refused by itself twice, with a pause
+// between. It is called with the lock held.
+func (s *modelStore) condemned(id event.UUID) bool {
+	times := s.verdicts[id]
+	return len(times) > 1 && times[len(times)-1].Sub(times[0]) >= refusalPause
+}
+
+// missing returns how many of a message's batches are not where they belong: in
+// the ledger, or for those that are condemned in what is kept as damaged.
 func (s *modelStore) missing(m *modelMessage) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.ContainsFunc(s.kept, func(k keptMessage) bool { return bytes.Equal(k.data, m.data) }) {
-		return 0
-	}
-	if len(m.ids) == 0 {
+	kept := slices.ContainsFunc(s.kept, func(k keptMessage) bool { return bytes.Equal(k.data, m.data) })
+	if len(m.ids) == 0 && !kept {
 		return 1 // unreadable: only keeping it whole will do
 	}
 	n := 0
 	for _, id := range m.ids {
-		if s.ledger[id] == 0 {
+		if s.ledger[id] == 0 && (!kept || !s.condemned(id)) {
 			n++
 		}
 	}

@@ -10,10 +10,17 @@ import (
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
-// group is what one transaction writes: messages that are loaded together, or
-// one alone that is kept as damaged.
+// group is what one transaction writes: messages that are loaded together, one
+// batch of a message, or a message alone that is kept as damaged.
 type group struct {
 	messages []*held
+	// part is the one batch of the one message that the group is about, nil for
+	// messages as a whole.
+	part []envelope.Batch
+	// refusals counts how often part was refused by itself, and notBefore is
+	// when it may be tried again.
+	refusals  int
+	notBefore time.Time
 	// failures counts the writes that found a store that cannot work; failedAt
 	// is when the first one did.
 	failures int
@@ -62,15 +69,19 @@ func (l *loop) write(soft, hard context.Context, gathered []*held) error {
 		}
 		if time.Now().After(deadline) {
 			l.w.log.LogAttrs(soft, slog.LevelWarn, "messages are held too long and given back",
-				slog.Int("messages", count(pending)), slog.Duration("held", l.w.opts.MaxHold))
+				slog.Int("messages", len(messagesOf(pending))), slog.Duration("held", l.w.opts.MaxHold))
 			l.release(soft, deferDelay, outcomeReleased, pending...)
 			return nil
 		}
+		pending = dueFirst(pending)
 		g := pending[0]
+		if pause := time.Until(g.notBefore); pause > 0 {
+			wait(hard, pause) // and look again: a drain may have used its time up
+			continue
+		}
 		class, err := l.attempt(hard, g)
 		if err == nil {
-			l.finish(soft, g)
-			pending = pending[1:]
+			pending = l.wrote(soft, g, pending[1:])
 			continue
 		}
 		switch class {
@@ -116,10 +127,7 @@ func (l *loop) attempt(hard context.Context, g *group) (Class, error) {
 }
 
 func (l *loop) load(ctx context.Context, g *group) error {
-	var batches []envelope.Batch
-	for _, m := range g.messages {
-		batches = append(batches, m.batches...)
-	}
+	batches := g.batches()
 	if len(batches) == 0 {
 		return nil // an envelope of nothing is stored by doing nothing
 	}
@@ -132,10 +140,20 @@ func (l *loop) load(ctx context.Context, g *group) error {
 	return err
 }
 
-// finish acknowledges what attempt has committed.
-func (l *loop) finish(ctx context.Context, g *group) {
+// wrote does what follows when attempt has committed g. It returns what is
+// pending now.
+func (l *loop) wrote(ctx context.Context, g *group, rest []*group) []*group {
 	l.works(ctx)
 	l.w.lastLoad.Store(time.Now().UnixNano())
+	if g.part != nil {
+		return l.settle(ctx, g.messages[0], rest)
+	}
+	l.finish(ctx, g)
+	return rest
+}
+
+// finish acknowledges what is committed whole.
+func (l *loop) finish(ctx context.Context, g *group) {
 	oldest := slices.MinFunc(g.messages, func(a, b *held) int { return a.StoredAt.Compare(b.StoredAt) }).StoredAt
 	l.w.metrics.lag.Observe(time.Since(oldest).Seconds())
 	l.w.metrics.lagNow.Set(time.Since(oldest).Seconds())
