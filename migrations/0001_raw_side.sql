@@ -93,6 +93,10 @@ COMMENT ON COLUMN nexero.batches.digest IS 'First 16 bytes of SHA-256 of the eve
 COMMENT ON COLUMN nexero.batches.rejected_indexes IS 'Positions in the body of the events that are in nexero.rejected_events; -1 is the body as a whole. NULL when there are none.';
 COMMENT ON COLUMN nexero.batches.rejected_codes IS 'Reason of each position in rejected_indexes.';
 
+-- Rows elsewhere name a batch by its number; retention looks for old rows.
+CREATE INDEX batches_batch_no ON nexero.batches (batch_no);
+CREATE INDEX batches_written ON nexero.batches USING brin (written_at);
+
 DO $$
 BEGIN
     FOR i IN 0..15 LOOP
@@ -252,7 +256,7 @@ CREATE TABLE nexero.rejected_events (
     correlation_id text,
     form           text NOT NULL,
     payload        bytea NOT NULL,
-    CONSTRAINT rejected_events_form CHECK (form IN ('sent', 'row', 'report'))
+    CONSTRAINT rejected_events_form CHECK (form IN ('sent', 'row1', 'report1'))
 ) PARTITION BY RANGE (written_at);
 COMMENT ON TABLE nexero.rejected_events IS
     'Every event that is not in nexero.events, with its reason and its bytes. Partitioned by UTC day of writing, kept 30 days.';
@@ -266,10 +270,11 @@ COMMENT ON COLUMN nexero.rejected_events.code IS 'Why, from a closed list.';
 COMMENT ON COLUMN nexero.rejected_events.field IS 'Member at fault; NULL when the event as a whole is.';
 COMMENT ON COLUMN nexero.rejected_events.detail IS 'What was wrong, in a sentence.';
 COMMENT ON COLUMN nexero.rejected_events.correlation_id IS 'Ties the row to the request''s log lines.';
-COMMENT ON COLUMN nexero.rejected_events.form IS 'What payload holds: sent (JSON as the client sent it), row (the row that was not stored, binary COPY), report (a session report, JSON).';
+COMMENT ON COLUMN nexero.rejected_events.form IS 'What payload holds: sent (JSON as the client sent it), row1 (the row that was not stored, binary COPY), report1 (a session report, JSON). The digit is the version of the layout.';
 COMMENT ON COLUMN nexero.rejected_events.payload IS 'The bytes, from which the event can be replayed.';
 CREATE INDEX rejected_events_batch ON nexero.rejected_events (batch_no, event_index);
 CREATE INDEX rejected_events_tenant ON nexero.rejected_events (tenant_id, written_at);
+CREATE INDEX rejected_events_session ON nexero.rejected_events (session_id);
 
 CREATE TABLE nexero.damaged_messages (
     digest     bytea PRIMARY KEY,

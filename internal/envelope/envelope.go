@@ -73,8 +73,8 @@ func (b *Builder) Seal() []byte {
 
 // AppendBatch appends the encoding of b to dst. It fails when b breaks a bound
 // that the decoder relies on, which is a bug in the caller: an event that
-// refers to a session that is not there, a position that no event has, a
-// rejection without a code.
+// refers to a session that is not there, a position that no event has, events
+// that are not in the order of their positions, a rejection without a code.
 func AppendBatch(dst []byte, b *event.Batch) ([]byte, error) {
 	if err := checkReferences(b); err != nil {
 		return dst, err
@@ -124,8 +124,12 @@ func checkReferences(b *event.Batch) error {
 		if s := b.Events[i].Session; s < 0 || s >= len(b.Sessions) {
 			return fmt.Errorf("envelope: event %d of batch %s has no session", b.Events[i].Index, b.ID)
 		}
-		if index := b.Events[i].Index; index < 0 || index > event.MaxEvents {
+		index := b.Events[i].Index
+		if index < 0 || index >= event.MaxEvents {
 			return fmt.Errorf("envelope: an event of batch %s is at position %d", b.ID, index)
+		}
+		if i > 0 && index <= b.Events[i-1].Index {
+			return fmt.Errorf("envelope: event %d of batch %s comes after event %d", index, b.ID, b.Events[i-1].Index)
 		}
 	}
 	for i := range b.Rejected {

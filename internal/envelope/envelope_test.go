@@ -87,7 +87,9 @@ func TestAppendBatch_RefusesWhatCannotBeOpened(t *testing.T) {
 		"event of no session":        func(b *event.Batch) { b.Events[1].Session = 1 },
 		"event of session -1":        func(b *event.Batch) { b.Events[1].Session = -1 },
 		"event at a negative index":  func(b *event.Batch) { b.Events[1].Index = -1 },
-		"event at an index too high": func(b *event.Batch) { b.Events[1].Index = event.MaxEvents + 1 },
+		"event at an index too high": func(b *event.Batch) { b.Events[1].Index = event.MaxEvents },
+		"two events at one index":    func(b *event.Batch) { b.Events[1].Index = b.Events[0].Index },
+		"events out of order":        func(b *event.Batch) { b.Events[0].Index, b.Events[1].Index = 1, 0 },
 		"too many events": func(b *event.Batch) {
 			b.Events = slices.Repeat(b.Events[:1], event.MaxEvents+1)
 		},

@@ -2,6 +2,7 @@ package envelope_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -35,8 +36,10 @@ func drawBatch() *rapid.Generator[*event.Batch] {
 		if len(b.Sessions) == 0 {
 			return b // events and reports need a session
 		}
-		for range rapid.IntRange(0, 6).Draw(t, "events") {
-			b.Events = append(b.Events, drawEvent(t, len(b.Sessions)))
+		indexes := rapid.SliceOfNDistinct(rapid.IntRange(0, event.MaxEvents-1), 0, 6, rapid.ID).Draw(t, "indexes")
+		slices.Sort(indexes)
+		for _, index := range indexes {
+			b.Events = append(b.Events, drawEvent(t, index, len(b.Sessions)))
 		}
 		if rapid.Bool().Draw(t, "has report") {
 			b.Report = drawReport(t, len(b.Sessions))
@@ -50,10 +53,10 @@ func drawUUID(t *rapid.T, label string) (id event.UUID) {
 	return id
 }
 
-func drawEvent(t *rapid.T, sessions int) event.Event {
+func drawEvent(t *rapid.T, index, sessions int) event.Event {
 	text := func(label string) string { return rapid.String().Draw(t, label) }
 	e := event.Event{
-		Index:      rapid.IntRange(0, event.MaxEvents-1).Draw(t, "index"),
+		Index:      index,
 		Session:    rapid.IntRange(0, sessions-1).Draw(t, "session"),
 		Type:       rapid.SampledFrom(event.Types()).Draw(t, "type"),
 		Has:        event.Fields(rapid.Uint16Range(0, 1<<9-1).Draw(t, "has")),

@@ -145,6 +145,8 @@ func (b *Batch) check() error {
 	if rest != 0 {
 		return fmt.Errorf("%w: %d bytes behind the last row", ErrDamaged, rest)
 	}
+	// A position is an event's name: two of one name would both be stored.
+	last := -1
 	for row := range b.Rows() {
 		if err := row.check(); err != nil {
 			return err
@@ -152,9 +154,11 @@ func (b *Batch) check() error {
 		if row.Session() < 0 || row.Session() >= len(b.Sessions) {
 			return fmt.Errorf("%w: event %d without its session", ErrDamaged, row.Index())
 		}
-		if row.Index() > event.MaxEvents {
-			return fmt.Errorf("%w: an event at position %d", ErrDamaged, row.Index())
+		index := row.Index()
+		if index <= last || index >= event.MaxEvents {
+			return fmt.Errorf("%w: an event at position %d after one at %d", ErrDamaged, index, last)
 		}
+		last = index
 	}
 	return nil
 }

@@ -132,14 +132,6 @@ func (r Row) AppendTo(dst []byte, batchNo, sessionNo int64) []byte {
 	return dst
 }
 
-// SetReceivedAt appends nothing and changes dst's last row, which must be r as
-// AppendTo left it, to another time of receipt: an event that a repeat of its
-// batch brings is received when the repeat was.
-func (r Row) SetReceivedAt(dst []byte, receivedAt event.Micros) {
-	at := len(dst) - len(r) + offsetReceivedAt
-	binary.BigEndian.PutUint64(dst[at:], uint64(int64(receivedAt)-postgresEpoch))
-}
-
 // Session returns the event's position in the batch's sessions.
 func (r Row) Session() int {
 	return int(binary.BigEndian.Uint64(r[offsetSessionNo:]))

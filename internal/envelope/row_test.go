@@ -34,7 +34,7 @@ func TestRow_AppendToLeavesTheRow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		b := tourBatch(0)
-		b.Events = []event.Event{drawEvent(rt, 1)}
+		b.Events = []event.Event{drawEvent(rt, rapid.IntRange(0, event.MaxEvents-1).Draw(rt, "index"), 1)}
 		row := firstRow(t, b)
 		before := bytes.Clone(row)
 		batchNo, sessionNo := rapid.Int64().Draw(rt, "batch_no"), rapid.Int64().Draw(rt, "session_no")
@@ -60,21 +60,6 @@ func TestRow_AppendToLeavesTheRow(t *testing.T) {
 			rt.Fatal("another column changed")
 		}
 	})
-}
-
-func TestRow_SetReceivedAt(t *testing.T) {
-	t.Parallel()
-	b := tourBatch(1)
-	row := firstRow(t, b)
-	dst := row.AppendTo(row.AppendTo(nil, 1, 2), 3, 4)
-	row.SetReceivedAt(dst, b.ReceivedAt+event.Micros(1_500_000))
-	const epoch = 946_684_800_000_000
-	for i, want := range []event.Micros{b.ReceivedAt, b.ReceivedAt + 1_500_000} {
-		values := columns(t, dst[i*len(row):(i+1)*len(row)])
-		if got := event.Micros(binary.BigEndian.Uint64(values[2])) + epoch; got != want {
-			t.Errorf("row %d is received at %d, want %d", i, got, want)
-		}
-	}
 }
 
 // The columns are those that the package names, with the values and the widths

@@ -1,37 +1,57 @@
 package postgres
 
 // checks are the rules that ledger and rows keep. @kept is the first instant of
-// which nothing has been dropped; the ledger itself and rejected_events are
-// kept longer than that from writing.
+// which no event has been dropped, @rejected_kept the same of rejected_events.
+// A ledger row is written again by a repeat that leaves other rejections as old
+// as they are, so these are dated by its receipt.
 //
 //nolint:gochecknoglobals // a table that never changes
 var checks = []check{
 	{"accepted events are stored", `
-SELECT 'batch ' || b.batch_id, 'the ledger says ' || b.accepted || ' events, there are ' || coalesce(e.n, 0)
+SELECT 'batch ' || b.batch_id,
+       CASE WHEN b.accepted <> coalesce(e.n, 0) THEN 'the ledger says ' || b.accepted || ' events, there are ' || coalesce(e.n, 0)
+            ELSE 'the ledger says ' || b.late || ' late and ' || b.corrected || ' corrected, there are '
+                 || coalesce(e.late, 0) || ' and ' || coalesce(e.corrected, 0) END
 FROM nexero.batches b
-LEFT JOIN (SELECT batch_no, count(*) AS n FROM nexero.events GROUP BY batch_no) e USING (batch_no)
-WHERE b.received_at >= @kept AND b.accepted <> coalesce(e.n, 0)`},
+LEFT JOIN (SELECT batch_no, count(*) AS n, count(clock_shift_ms) AS corrected,
+                  count(*) FILTER (WHERE received_at - occurred_at > @late_after::interval) AS late
+           FROM nexero.events GROUP BY batch_no) e USING (batch_no)
+WHERE b.received_at >= @kept
+  AND (b.accepted <> coalesce(e.n, 0) OR b.late <> coalesce(e.late, 0) OR b.corrected <> coalesce(e.corrected, 0))`},
 
+	{"events have a position and their batch's time", `
+SELECT 'events of batch ' || coalesce(b.batch_id::text, 'no. ' || e.batch_no) || ' received at ' || e.received_at,
+       CASE WHEN e.lowest < 0 OR e.highest >= @positions THEN 'positions from ' || e.lowest || ' to ' || e.highest
+            ELSE e.n || ' events received when neither the batch nor a repeat was' END
+FROM (SELECT batch_no, received_at, count(*) AS n, min(event_index) AS lowest, max(event_index) AS highest
+      FROM nexero.events GROUP BY batch_no, received_at) e
+LEFT JOIN nexero.batches b USING (batch_no)
+LEFT JOIN (SELECT DISTINCT batch_id, received_at FROM nexero.batch_repeats) r
+       ON r.batch_id = b.batch_id AND r.received_at = e.received_at
+WHERE e.lowest < 0 OR e.highest >= @positions OR (e.received_at <> b.received_at AND r.batch_id IS NULL)`},
+
+	// Counted first and named afterwards: there can be as many as there are events.
 	{"an event is in one place once", `
-SELECT 'batch ' || coalesce((SELECT batch_id::text FROM nexero.batches WHERE batch_no = u.batch_no LIMIT 1), 'no. ' || batch_no)
-       || ' event ' || event_index,
-       count(*) FILTER (WHERE stored) || ' times stored, ' || count(*) FILTER (WHERE NOT stored) || ' times rejected'
-FROM (SELECT batch_no, event_index, true AS stored FROM nexero.events
-      UNION ALL
-      SELECT batch_no, event_index, false FROM nexero.rejected_events) u
-GROUP BY batch_no, event_index
-HAVING count(*) > 1`},
+SELECT 'batch ' || coalesce(b.batch_id, 'no. ' || u.batch_no) || ' event ' || u.event_index,
+       u.stored || ' times stored, ' || u.rejected || ' times rejected'
+FROM (SELECT batch_no, event_index, count(*) FILTER (WHERE stored) AS stored, count(*) FILTER (WHERE NOT stored) AS rejected
+      FROM (SELECT batch_no, event_index, true AS stored FROM nexero.events
+            UNION ALL
+            SELECT batch_no, event_index, false FROM nexero.rejected_events) everywhere
+      GROUP BY batch_no, event_index
+      HAVING count(*) > 1) u
+LEFT JOIN (SELECT batch_no, min(batch_id::text) AS batch_id FROM nexero.batches GROUP BY batch_no) b USING (batch_no)`},
 
 	{"rejections are kept", `
 SELECT 'batch ' || coalesce(l.batch_id::text, 'no. ' || batch_no) || ' event ' || event_index,
        CASE WHEN l.code IS NULL THEN 'rejected_events has it as ' || r.code || ', the ledger does not'
             WHEN r.code IS NULL THEN 'the ledger has it as ' || l.code || ', rejected_events does not'
             ELSE 'the ledger says ' || l.code || ', rejected_events ' || r.code END
-FROM (SELECT b.batch_id, b.batch_no, b.written_at, u.event_index, u.code
+FROM (SELECT b.batch_id, b.batch_no, least(b.received_at, b.written_at) AS since, u.event_index, u.code
       FROM nexero.batches b, unnest(b.rejected_indexes, b.rejected_codes) AS u (event_index, code)) l
 FULL JOIN nexero.rejected_events r USING (batch_no, event_index)
 WHERE l.code IS DISTINCT FROM r.code
-  AND NOT (r.code IS NULL AND l.written_at < now() - interval '30 days')`},
+  AND NOT (r.code IS NULL AND l.since < @rejected_kept)`},
 
 	{"events have their batch and session", `
 SELECT 'events of batch no. ' || e.batch_no || ' and session no. ' || e.session_no,

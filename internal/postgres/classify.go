@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -48,6 +49,10 @@ func (e *classedError) Unwrap() error { return e.err }
 // Classify says what to do about an error of this package. An error that did
 // not come from the server (a broken connection, a deadline, a refused
 // connection) is ClassRetry: the data waits in the queue meanwhile.
+//
+// A refused value never ends a session. What comes while connecting, or as
+// FATAL, speaks of the connection whatever its SQLSTATE says: a pooler that
+// loses its server sends FATAL 08P01.
 func Classify(err error) Class {
 	if classed, ok := errors.AsType[*classedError](err); ok {
 		return classed.class
@@ -56,6 +61,21 @@ func Classify(err error) Class {
 	if !ok {
 		return ClassRetry
 	}
+	class := classOfAnswer(pgErr)
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); class == ClassData && (connecting || endsSession(pgErr)) {
+		return ClassRetry
+	}
+	return class
+}
+
+// endsSession reports whether the server closed the connection with this error.
+// A pooler may send the severity in its translated field only.
+func endsSession(err *pgconn.PgError) bool {
+	severity := cmp.Or(err.SeverityUnlocalized, err.Severity)
+	return severity == "FATAL" || severity == "PANIC"
+}
+
+func classOfAnswer(pgErr *pgconn.PgError) Class {
 	if class, ok := classOfState[pgErr.Code]; ok {
 		return class
 	}

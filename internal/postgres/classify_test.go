@@ -40,6 +40,30 @@ func TestClassify_States(t *testing.T) {
 	}
 }
 
+// Nothing that ends a session is a value's fault.
+func TestClassify_WhatEndsASessionIsNoData(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]postgres.Class{
+		"08P01": postgres.ClassRetry, "08006": postgres.ClassRetry, "22021": postgres.ClassRetry, "23514": postgres.ClassRetry,
+		"54000": postgres.ClassRetry, "57P01": postgres.ClassRetry, "28P01": postgres.ClassStop, "28000": postgres.ClassStop,
+		"3D000": postgres.ClassStop, "57P04": postgres.ClassStop,
+	} {
+		for _, err := range []*pgconn.PgError{
+			{Code: state, SeverityUnlocalized: "FATAL", Severity: "SCHWERWIEGEND"},
+			{Code: state, SeverityUnlocalized: "PANIC"},
+			{Code: state, Severity: "FATAL"},
+		} {
+			if got := postgres.Classify(fmt.Errorf("wrapped: %w", err)); got != want {
+				t.Errorf("%s %s is %v, want %v", err.Severity, state, got, want)
+			}
+		}
+	}
+	value := &pgconn.PgError{Code: "08P01", SeverityUnlocalized: "ERROR", Severity: "FATAL"}
+	if got := postgres.Classify(value); got != postgres.ClassData {
+		t.Errorf("an ERROR is %v, want data", got)
+	}
+}
+
 // failing is a COPY's source that breaks.
 type failing struct{}
 
@@ -98,6 +122,14 @@ func TestClassify_RealErrors(t *testing.T) {
 		}},
 		{"outdated plan", postgres.ClassRetry, "0A000", func(f *fixture, conn *pgx.Conn) error {
 			return statement("PREPARE p AS SELECT * FROM nexero.tenants; EXECUTE p; ALTER TABLE nexero.tenants ADD COLUMN more text; EXECUTE p")(f, conn)
+		}},
+		{"FATAL while connecting", postgres.ClassRetry, "22023", func(f *fixture, _ *pgx.Conn) error {
+			u, _ := url.Parse(f.url)
+			query := u.Query()
+			query.Set("statement_timeout", "never")
+			u.RawQuery = query.Encode()
+			_, err := pgx.Connect(f.Context(), u.String())
+			return err
 		}},
 		{"COPY broken off by us", postgres.ClassData, "57014", func(f *fixture, conn *pgx.Conn) error {
 			_, err := conn.PgConn().CopyFrom(f.Context(), failing{}, "COPY nexero.tenants (name) FROM STDIN")

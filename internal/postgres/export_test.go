@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/jackc/pgx/v5/pgxpool"
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
 
 // Pool lets a test see the connections as the server does.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
@@ -16,3 +20,8 @@ const (
 
 // LineOf finds the line in an error of COPY.
 func LineOf(where string) int { return lineOf(where) }
+
+// PretendTime makes the Store believe that it is t at the database.
+func (s *Store) PretendTime(t time.Time) {
+	s.memory.clock.Store(&clockReading{ours: time.Now(), database: t})
+}

@@ -96,8 +96,12 @@ func (c *copier) copyNaming(ctx context.Context, rows []pendingRow) (done bool, 
 func (c *copier) try(ctx context.Context, rows []pendingRow) (refused *pgconn.PgError, err error) {
 	err = c.copy(ctx, rows)
 	refused = dataError(err)
-	if refused == nil || c.load.conn.IsClosed() {
+	if refused == nil {
 		return nil, err
+	}
+	if c.load.conn.IsClosed() {
+		// Whatever it says of the row, it was the connection.
+		return nil, &classedError{class: ClassRetry, err: err}
 	}
 	for _, table := range []string{posesTable, othersTable} {
 		if isNoPartition(err, table) {
@@ -123,7 +127,7 @@ func (c *copier) checkPartition(ctx context.Context, table string, bad *pendingR
 	if err != nil || attached {
 		return err
 	}
-	c.load.store.days.forget()
+	c.load.store.memory.days.forget()
 	return &classedError{class: ClassRetry, err: fmt.Errorf("partition of %s is gone: %w", bad.delivery.day, cause)}
 }
 

@@ -92,7 +92,7 @@ func TestLoad_RefusedRowCostsItselfOnly(t *testing.T) {
 		f.wantLoad(postgres.LoadResult{Batches: 3, Rows: 6, Refused: 1},
 			batch("before").poses(0, 1).seal(t), bad, batch("after").poses(0, 1).seal(t))
 		f.want("SELECT event_index, code, coalesce(field, ''), form, detail LIKE 'PostgreSQL: % (SQLSTATE "+tt.state+")' FROM nexero.rejected_events",
-			fmt.Sprintf("1 refused_by_database %s row true", tt.column))
+			fmt.Sprintf("1 refused_by_database %s row1 true", tt.column))
 		f.want("SELECT accepted, rejected_indexes::text FROM nexero.batches ORDER BY rejected_indexes NULLS FIRST", "2 <nil>", "2 <nil>", "2 {1}")
 		f.want("SELECT count(*) FROM nexero.rejected_events r WHERE payload = $$"+fmt.Sprintf(`\x%x`, []byte(row(t, bad, 1)))+"$$", "1")
 		f.wantExact()
@@ -152,7 +152,7 @@ func TestLoad_RefusedRowOfARepeat(t *testing.T) {
 	change(t, row(t, again, 1), "ZONE", "\x00\x00\x00\x00")
 	f.wantLoad(postgres.LoadResult{Repeats: 1, Rows: 1, Added: 1, Refused: 1}, again)
 	f.want(storedLedger, "2 0 0 {1} {refused_by_database}")
-	f.want(storedRejected, "1 refused_by_database row")
+	f.want(storedRejected, "1 refused_by_database row1")
 	f.wantExact()
 }
 
@@ -174,7 +174,7 @@ func TestLoad_PropsTooDeep(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	deep := event.Event{Index: 1, Type: event.Turn, Props: strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)}
-	f.wantLoad(postgres.LoadResult{Batches: 1, Rows: 2, Refused: 1}, batch("a").poses(0, 2).with(deep).seal(t))
+	f.wantLoad(postgres.LoadResult{Batches: 1, Rows: 2, Refused: 1}, batch("a").poses(0).with(deep).poses(2).seal(t))
 	f.want("SELECT detail LIKE '%54001%' FROM nexero.rejected_events", "true")
 }
 

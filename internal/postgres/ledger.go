@@ -199,7 +199,7 @@ func (l *load) lockBatches(ctx context.Context, candidates []*entry) (map[event.
 
 const updateEntry = `
 UPDATE nexero.batches
-SET accepted = $2, late = $3, corrected = $4, rejected_indexes = $5::text::smallint[], rejected_codes = $6::text::text[]
+SET written_at = now(), accepted = $2, late = $3, corrected = $4, rejected_indexes = $5::text::smallint[], rejected_codes = $6::text::text[]
 WHERE batch_id = $1`
 
 // queueUpdates writes back entries that changed since they were read or

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +43,7 @@ type LoadResult struct {
 // load is the state of one transaction. It lives on one goroutine.
 type load struct {
 	store      *Store
+	generation int64 // of the Store's memory when the load began
 	conn       *pgx.Conn
 	deliveries []*delivery
 	entries    []*entry
@@ -68,20 +70,37 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 	// The server's timeouts do not help against a server that is gone.
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
 	defer cancel()
-	l := &load{store: s}
-	err := l.prepare(ctx, batches)
-	if err == nil {
-		err = s.inTransaction(ctx, l.run)
+	l, err := s.load(ctx, batches)
+	if errors.Is(err, errForgotten) {
+		l, err = s.load(ctx, batches)
 	}
 	if err != nil {
+		s.memory.doubt(err)
 		return LoadResult{}, fmt.Errorf("postgres: load %d batches: %w", len(batches), err)
 	}
-	l.fresh.remember(s.sessions)
+	l.remember()
 	s.metrics.count(&l.result)
 	if l.result.Refused > 0 {
 		l.reportRefusals(ctx)
 	}
 	return l.result, nil
+}
+
+// load makes one attempt.
+func (s *Store) load(ctx context.Context, batches []envelope.Batch) (*load, error) {
+	l := &load{store: s, generation: s.memory.generation.Load()}
+	if err := l.prepare(ctx, batches); err != nil {
+		return nil, err
+	}
+	return l, s.inTransaction(ctx, l.run)
+}
+
+// remember keeps what a load that committed found out, unless the memory was
+// emptied since it began: then it may have been of another server.
+func (l *load) remember() {
+	if l.generation == l.store.memory.generation.Load() {
+		l.fresh.remember(l.store.memory.sessions)
+	}
 }
 
 // prepare does what must not be part of the transaction: tenants and partitions
@@ -92,6 +111,13 @@ func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
 		return err
 	}
 	w := windowAt(now, l.store.config.PoseRetention)
+	if refusesAny(w, batches) {
+		// Never on the word of a remembered time.
+		if now, err = l.store.readClock(ctx); err != nil {
+			return err
+		}
+		w = windowAt(now, l.store.config.PoseRetention)
+	}
 	wanted := make(map[day]bool, 2)
 	l.deliveries = make([]*delivery, len(batches))
 	names := make([]string, len(batches))
@@ -116,10 +142,18 @@ func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
 	return l.store.ensureDays(ctx, wanted, w.today)
 }
 
+func refusesAny(w window, batches []envelope.Batch) bool {
+	return slices.ContainsFunc(batches, func(b envelope.Batch) bool { return w.refuses(dayOf(b.ReceivedAt)) != "" })
+}
+
 // run is the transaction from BEGIN to just before COMMIT. The order of its
 // steps is the lock order.
 func (l *load) run(ctx context.Context, conn *pgx.Conn) error {
 	l.conn = conn
+	// The numbers of tenants were looked up before there was this connection.
+	if l.generation != l.store.memory.generation.Load() {
+		return errForgotten
+	}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error

@@ -163,7 +163,7 @@ func TestLoad_ReusedIDIsPutAside(t *testing.T) {
 	check := func() {
 		t.Helper()
 		f.want(storedEvents, "0", "1")
-		f.want(storedRejected, "-1 batch_id_reused report", "0 batch_id_reused row", "1 invalid_text sent", "2 batch_id_reused row")
+		f.want(storedRejected, "-1 batch_id_reused report1", "0 batch_id_reused row1", "1 invalid_text sent", "2 batch_id_reused row1")
 		f.want(storedLedger, "2 0 0 <nil> <nil>", "0 0 0 {-1,0,1,2} {batch_id_reused,batch_id_reused,invalid_text,batch_id_reused}")
 		f.want("SELECT batch_id = $$"+event.ReusedID(id("batch", "a"), event.DigestOf("other")).String()+"$$ FROM nexero.batches ORDER BY batch_no",
 			"false", "true")
@@ -182,7 +182,7 @@ func TestLoad_ReusedIDIsPutAside(t *testing.T) {
 	f.wantLoad(postgres.LoadResult{Repeats: 1}, batch("a").other().again("r2").poses(0, 2).seal(t))
 	check()
 	f.wantLoad(postgres.LoadResult{Repeats: 1, Aside: 1}, batch("a").other().again("r3").poses(0, 1, 2).seal(t))
-	f.want(storedRejected, "-1 batch_id_reused report", "0 batch_id_reused row", "1 batch_id_reused row", "2 batch_id_reused row")
+	f.want(storedRejected, "-1 batch_id_reused report1", "0 batch_id_reused row1", "1 batch_id_reused row1", "2 batch_id_reused row1")
 	f.wantExact()
 	f.begin("in one gather")
 	f.wantLoad(postgres.LoadResult{Batches: 2, Reused: 1, Rows: 2, Rejected: 1, Redelivered: 1, Aside: 3}, first().seal(t), other().seal(t), other().seal(t))
@@ -211,7 +211,7 @@ func TestLoad_DayOutOfRangeIsPutAside(t *testing.T) {
 		code := string(tt.code)
 		b := batch("a").at(tt.at).poses(0, 1).rejected(event.InvalidText, 2).report(event.Report{CustomerID: "c"})
 		f.wantLoad(postgres.LoadResult{Batches: 2, Quarantined: 1, Rows: 1, Rejected: 1, Aside: 3}, b.seal(t), batch("b").poses(0).seal(t))
-		f.want(storedRejected, "-1 "+code+" report", "0 "+code+" row", "1 "+code+" row", "2 invalid_text sent")
+		f.want(storedRejected, "-1 "+code+" report1", "0 "+code+" row1", "1 "+code+" row1", "2 invalid_text sent")
 		f.want("SELECT accepted, rejected_indexes::text FROM nexero.batches ORDER BY accepted", "0 {-1,0,1,2}", "1 <nil>")
 		f.wantLoad(postgres.LoadResult{Redelivered: 1}, b.seal(t))
 		// A repeat that came in time waits for an operator like the first.
@@ -226,7 +226,7 @@ func TestLoad_RepeatOutOfRangeKeepsItsRows(t *testing.T) {
 	f.load(batch("a").poses(0).rejected(event.TimestampInFuture, 1).seal(t))
 	late := batch("a").again("r").at(received.AddDate(0, 0, -40)).poses(0, 1)
 	f.wantLoad(postgres.LoadResult{Repeats: 1, Aside: 1}, late.seal(t))
-	f.want(storedRejected, "1 received_too_old row")
+	f.want(storedRejected, "1 received_too_old row1")
 	f.want(storedLedger, "1 0 0 {1} {received_too_old}")
 	f.wantExact()
 }
@@ -284,7 +284,7 @@ func TestLoad_RefusedReportCostsItselfOnly(t *testing.T) {
 		batch("early").report(event.Report{Start: new(event.Micros(math.MinInt64))}).seal(t),
 		batch("endless").report(event.Report{End: new(event.Micros(math.MaxInt64))}).seal(t),
 		batch("worse").report(event.Report{CustomerID: "nul\x00", Device: "d"}).seal(t))
-	f.want("SELECT event_index, code, form, count(*) FROM nexero.rejected_events GROUP BY 1, 2, 3", "-1 refused_by_database report 4")
+	f.want("SELECT event_index, code, form, count(*) FROM nexero.rejected_events GROUP BY 1, 2, 3", "-1 refused_by_database report1 4")
 	f.want("SELECT count(*) FROM nexero.batches WHERE rejected_indexes = '{-1}'", "4")
 	f.want("SELECT count(*) FROM nexero.rejected_events WHERE convert_from(payload, 'UTF8') LIKE '%device%' AND detail LIKE 'PostgreSQL: %22021%'", "1")
 	f.want("SELECT count(*) FROM nexero.session_touches", "1")
@@ -303,4 +303,16 @@ func TestLoad_TextsThatExplainNeverFail(t *testing.T) {
 	f.want("SELECT name FROM nexero.tenants", "te\uFFFDnant")
 	f.want("SELECT payload FROM nexero.rejected_events", "[0 255]")
 	f.wantExact()
+}
+
+// The ledger row's age for retention begins with its last change.
+func TestLoad_ARepeatThatAddsRenewsTheLedgerRow(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.load(batch("a").poses(0).rejected(event.InvalidNumber, 1).seal(t))
+	f.exec("UPDATE nexero.batches SET written_at = written_at - interval '1 day'")
+	f.load(batch("a").again("r").poses(0).seal(t))
+	f.want("SELECT written_at < now() - interval '1 hour' FROM nexero.batches", "true")
+	f.load(batch("a").again("s").poses(0, 1).seal(t))
+	f.want("SELECT written_at < now() - interval '1 hour' FROM nexero.batches", "false")
 }

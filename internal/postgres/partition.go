@@ -29,10 +29,11 @@ const partitionLock int64 = 0x6e657865726f2070
 // to 7 days ahead, for rejected_events from today. A worker calls it before its
 // first load and hourly. oldest may be zero when nothing is queued.
 //
-// It holds a session-level advisory lock, so any number of workers may call it
-// at once; it is idempotent, and whoever dies in the middle leaves nothing that
-// the next call does not put right. A DETACH that was interrupted is finished
-// first, since until then nothing can be attached. Loads go on meanwhile.
+// What is missing is made under a session-level advisory lock, so any number of
+// workers may call it at once; it is idempotent, and whoever dies in the middle
+// leaves nothing that the next call does not put right. A DETACH that was
+// interrupted is finished first, since until then nothing can be attached; when
+// nothing is missing, only if that is quick. Loads go on meanwhile.
 func (s *Store) EnsurePartitions(ctx context.Context, oldest time.Time) error {
 	now, err := s.readClock(ctx)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Store) EnsurePartitions(ctx context.Context, oldest time.Time) error {
 // ensureDays makes what a gather needs and the last EnsurePartitions did not
 // know of: the days of a message that is older than the oldest one then.
 func (s *Store) ensureDays(ctx context.Context, wanted map[day]bool, today day) error {
-	events, rejected := s.days.missing(wanted, today)
+	events, rejected := s.memory.days.missing(wanted, today)
 	if len(events) == 0 && !rejected {
 		return nil
 	}
@@ -61,6 +62,12 @@ func (s *Store) ensureDays(ctx context.Context, wanted map[day]bool, today day) 
 	return s.makePartitions(ctx, today, events, rejectedDays)
 }
 
+// wantedDays are the partitions that must be there, by table.
+type wantedDays []struct {
+	table string
+	days  []day
+}
+
 func (s *Store) makePartitions(ctx context.Context, today day, events, rejected []day) (err error) {
 	// A connection of its own: it holds a session's lock and changes settings.
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
@@ -68,30 +75,95 @@ func (s *Store) makePartitions(ctx context.Context, today day, events, rejected 
 		return fmt.Errorf("postgres: make partitions: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", partitionLock); err != nil {
-		return fmt.Errorf("postgres: lock partitions: %w", err)
-	}
-	attached, err := s.listPartitions(ctx, conn)
+	wanted := wantedDays{{posesTable, events}, {othersTable, events}, {rejectedTable, rejected}}
+	// Most of the time all is there, and whoever holds the lock is nobody to wait
+	// for: a retention that drops partitions may take long.
+	found, err := listPartitions(ctx, conn)
 	if err != nil {
 		return err
 	}
-	wanted := []struct {
-		table string
-		days  []day
-	}{{posesTable, events}, {othersTable, events}, {rejectedTable, rejected}}
-	for _, w := range wanted {
-		if err := attachDays(ctx, conn, w.table, w.days, attached[w.table]); err != nil {
-			return err
-		}
+	if found.hold(wanted) {
+		s.tidyDetaches(ctx, conn, found)
+	} else if found, err = s.attachMissing(ctx, conn, wanted); err != nil {
+		return err
 	}
-	s.days.remember(events, rejected)
-	s.metrics.horizon.Set((time.Duration(horizon(attached, today)) * 24 * time.Hour).Seconds())
+	s.memory.days.remember(events, rejected)
+	s.metrics.horizon.Set((time.Duration(horizon(found.attached, today)) * 24 * time.Hour).Seconds())
 	return nil
 }
 
-// listPartitions returns the names of each table's partitions and finishes
-// detaches that were interrupted.
-func (s *Store) listPartitions(ctx context.Context, conn *pgx.Conn) (map[string]map[string]bool, error) {
+// attachMissing makes what is missing of wanted, under the lock.
+func (s *Store) attachMissing(ctx context.Context, conn *pgx.Conn, wanted wantedDays) (partitions, error) {
+	if err := lockPartitions(ctx, conn); err != nil {
+		return partitions{}, fmt.Errorf("postgres: lock partitions: %w", err)
+	}
+	// Again: whoever had the lock may have made them.
+	found, err := listPartitions(ctx, conn)
+	if err != nil {
+		return partitions{}, err
+	}
+	if found.hold(wanted) {
+		return found, nil
+	}
+	for partition, table := range found.detaching {
+		s.log.WarnContext(ctx, "finishing an interrupted detach", slog.String("partition", partition))
+		if err := finalizeDetach(ctx, conn, table, partition, 0); err != nil {
+			return partitions{}, fmt.Errorf("postgres: finish detaching %s: %w", partition, err)
+		}
+	}
+	for _, w := range wanted {
+		if err := attachDays(ctx, conn, w.table, w.days, found.attached[w.table]); err != nil {
+			return partitions{}, err
+		}
+	}
+	return found, nil
+}
+
+// lockWait is the time between two attempts to get the lock.
+const lockWait = 50 * time.Millisecond
+
+// lockPartitions waits for the lock as long as ctx allows. It asks again and
+// again: a statement that waits would hold a snapshot, for which a DETACH by
+// the lock's holder waits.
+func lockPartitions(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		got, err := tryLockPartitions(ctx, conn)
+		if err != nil || got {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockWait):
+		}
+	}
+}
+
+func tryLockPartitions(ctx context.Context, conn *pgx.Conn) (got bool, err error) {
+	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", partitionLock).Scan(&got)
+	return got, err
+}
+
+// partitions are those that exist.
+type partitions struct {
+	// attached are the names of each table's partitions.
+	attached map[string]map[string]bool
+	// detaching are partitions whose detach was interrupted, with their tables.
+	detaching map[string]string
+}
+
+func (p partitions) hold(wanted wantedDays) bool {
+	for _, w := range wanted {
+		for _, d := range w.days {
+			if !p.attached[w.table][partitionName(w.table, d)] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func listPartitions(ctx context.Context, conn *pgx.Conn) (partitions, error) {
 	const query = `
 SELECT parent.relname, child.relname, i.inhdetachpending
 FROM pg_inherits i
@@ -100,42 +172,67 @@ JOIN pg_class child ON child.oid = i.inhrelid
 WHERE parent.relnamespace = 'nexero'::regnamespace AND parent.relname = ANY($1)`
 	rows, err := conn.Query(ctx, query, []string{posesTable, othersTable, rejectedTable})
 	if err != nil {
-		return nil, fmt.Errorf("postgres: list partitions: %w", err)
+		return partitions{}, fmt.Errorf("postgres: list partitions: %w", err)
 	}
-	attached := map[string]map[string]bool{posesTable: {}, othersTable: {}, rejectedTable: {}}
-	pending := map[string]string{}
+	found := partitions{
+		attached:  map[string]map[string]bool{posesTable: {}, othersTable: {}, rejectedTable: {}},
+		detaching: map[string]string{},
+	}
 	var table, partition string
 	var detaching bool
 	_, err = pgx.ForEachRow(rows, []any{&table, &partition, &detaching}, func() error {
 		if detaching {
-			pending[partition] = table
+			found.detaching[partition] = table
 		} else {
-			attached[table][partition] = true
+			found.attached[table][partition] = true
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("postgres: list partitions: %w", err)
+		return partitions{}, fmt.Errorf("postgres: list partitions: %w", err)
 	}
-	for partition, table := range pending {
-		s.log.WarnContext(ctx, "finishing an interrupted detach", slog.String("partition", partition))
-		if err := finalizeDetach(ctx, conn, table, partition); err != nil {
-			return nil, fmt.Errorf("postgres: finish detaching %s: %w", partition, err)
-		}
-	}
-	return attached, nil
+	return found, nil
 }
 
-// finalizeDetach waits for transactions that still see the partition; the lock
-// timeout is for locks that loads would wait behind, and these are none.
-func finalizeDetach(ctx context.Context, conn *pgx.Conn, table, partition string) error {
-	_, err := conn.Exec(ctx, "SET lock_timeout = 0")
-	if err == nil {
-		_, err = conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE", qualified(table), qualified(partition)))
+// tidyPatience is how long a detach that is in nobody's way may keep us.
+const tidyPatience = time.Second
+
+// tidyDetaches finishes interrupted detaches as far as that is quick. They hurt
+// nobody until a partition is needed: then attachMissing waits for them.
+func (s *Store) tidyDetaches(ctx context.Context, conn *pgx.Conn, found partitions) {
+	if len(found.detaching) == 0 {
+		return
 	}
-	if err == nil {
-		_, err = conn.Exec(ctx, "RESET lock_timeout")
+	// Whoever has the lock may be finishing them.
+	got, err := tryLockPartitions(ctx, conn)
+	if err == nil && !got {
+		return
 	}
+	for partition, table := range found.detaching {
+		if err == nil {
+			err = finalizeDetach(ctx, conn, table, partition, tidyPatience)
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "an interrupted detach cannot be finished now", slog.String("partition", partition), slog.Any("error", err))
+			return
+		}
+		s.log.WarnContext(ctx, "finished an interrupted detach", slog.String("partition", partition))
+	}
+}
+
+// finalizeDetach waits for transactions that still see the partition, at most
+// for patience; 0 is as long as ctx allows. The settings of a session are for
+// statements that loads would wait behind, and this is none.
+func finalizeDetach(ctx context.Context, conn *pgx.Conn, table, partition string, patience time.Duration) error {
+	settings := fmt.Sprintf("SET statement_timeout = %d; SET lock_timeout = 0", patience.Milliseconds())
+	if _, err := conn.Exec(ctx, settings); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE", qualified(table), qualified(partition)))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "RESET statement_timeout; RESET lock_timeout")
 	return err
 }
 

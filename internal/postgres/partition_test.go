@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func TestEnsurePartitions_TableThatDoesNotFitStops(t *testing.T) {
 		// The right table with a row of another day.
 		"DROP TABLE " + table + "; CREATE TABLE " + table + " (LIKE nexero.rejected_events INCLUDING ALL);" +
 			"INSERT INTO " + table + ` SELECT * FROM jsonb_populate_record(NULL::nexero.rejected_events, '{"written_at": "2001-01-01",
-			"received_at": "2001-01-01", "batch_no": 1, "tenant_id": 1, "event_index": 1, "code": "c", "form": "row", "payload": ""}')`,
+			"received_at": "2001-01-01", "batch_no": 1, "tenant_id": 1, "event_index": 1, "code": "c", "form": "row1", "payload": ""}')`,
 	} {
 		f.exec1(sql)
 		err := f.store.EnsurePartitions(t.Context(), time.Time{})
@@ -136,23 +137,63 @@ func TestEnsurePartitions_DoesNotWaitForReadersOrLoads(t *testing.T) {
 	f.wantPartitions(-2)
 }
 
-func TestEnsurePartitions_FinishesAnInterruptedDetach(t *testing.T) {
+// Whoever holds the lock, a worker whose partitions are there can start.
+func TestEnsurePartitions_LocksOnlyToMakeSomething(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.ensure(time.Time{})
+	_, release := f.block("SELECT pg_advisory_lock(x'6e657865726f2070'::bigint)")
+	f.ensure(time.Time{})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	f.wantRetry(f.store.EnsurePartitions(ctx, time.Now().AddDate(0, 0, -1)))
+	done := make(chan error, 1)
+	go func() { done <- f.store.EnsurePartitions(t.Context(), time.Now().AddDate(0, 0, -1)) }()
+	release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	f.wantPartitions(-1)
+}
+
+// A reader of the partition that is on its way out delays nobody for long, as
+// long as nothing is missing.
+func TestEnsurePartitions_GoesOnBesideADetachThatCannotFinish(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.ensure(time.Now().AddDate(0, 0, -2))
-	old := "nexero.events_pose_" + dayName(-2)
-	// A reader that still sees the partition keeps the detach from finishing.
-	_, release := f.block("SELECT count(*) FROM nexero.events_pose")
+	release := f.interruptDetach("nexero.events_pose_" + dayName(-2))
+	f.ensure(time.Time{})
+	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "1")
+	release()
+	f.ensure(time.Now().AddDate(0, 0, -2))
+	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "0")
+	f.wantPartitions(-2)
+}
+
+// interruptDetach leaves a partition half detached, and a reader that sees it.
+func (f *fixture) interruptDetach(partition string) (release func()) {
+	f.Helper()
+	_, release = f.block("SELECT count(*) FROM nexero.events_pose")
 	detached := make(chan error, 1)
 	go func() {
-		_, err := f.db.Exec(t.Context(), "ALTER TABLE nexero.events_pose DETACH PARTITION "+old+" CONCURRENTLY")
+		_, err := f.db.Exec(f.Context(), "ALTER TABLE nexero.events_pose DETACH PARTITION "+partition+" CONCURRENTLY")
 		detached <- err
 	}()
 	f.poll("SELECT count(*) FROM pg_sleep(0.002), pg_inherits WHERE inhdetachpending", func(n int) bool { return n == 1 })
 	f.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'ALTER TABLE % CONCURRENTLY'")
 	if err := <-detached; err == nil {
-		t.Fatal("the detach was not interrupted")
+		f.Fatal("the detach was not interrupted")
 	}
+	return release
+}
+
+func TestEnsurePartitions_FinishesAnInterruptedDetach(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.ensure(time.Now().AddDate(0, 0, -2))
+	old := "nexero.events_pose_" + dayName(-2)
+	release := f.interruptDetach(old)
 	release()
 	f.want("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", "1")
 	f.ensure(time.Time{})

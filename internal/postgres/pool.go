@@ -8,14 +8,11 @@ import (
 	"maps"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/nexero-vr/nexero/internal/event"
 )
 
 // Config says how to reach the database and how long to wait for it. Zero
@@ -87,22 +84,8 @@ type Store struct {
 	config  Config
 	log     *slog.Logger
 	metrics *Metrics
-
-	// Both caches hold committed rows only, and rows of these two tables are
-	// never renumbered. Whatever deletes sessions later must do so after every
-	// worker's memory of them is gone, or a load will name a missing session.
-	tenants  *lru.Cache[string, int32]
-	sessions *lru.Cache[event.UUID, int64]
-
-	days  attachedDays
-	clock atomic.Pointer[clockReading]
+	memory  *memory
 }
-
-// Sizes of the caches: a session costs about 150 bytes, so that is 15 MB.
-const (
-	tenantCacheSize  = 10_000
-	sessionCacheSize = 100_000
-)
 
 // Open makes the pool. It does not connect: a database that is down shows in
 // the first call that needs it. The caller closes the Store.
@@ -111,15 +94,12 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg prometheus.R
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	pool, err := openPool(ctx, config)
+	remembered := newMemory()
+	pool, err := openPool(ctx, config, remembered)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg)}
-	// The constructors fail for sizes below 1 only.
-	s.tenants, _ = lru.New[string, int32](tenantCacheSize)
-	s.sessions, _ = lru.New[event.UUID, int64](sessionCacheSize)
-	return s, nil
+	return &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg), memory: remembered}, nil
 }
 
 // Close waits for connections in use and closes the pool.
@@ -129,7 +109,7 @@ func (s *Store) Close() { s.pool.Close() }
 // read and with it, sometimes, the password.
 var errBadURL = errors.New("postgres: the database URL cannot be read; want postgres://user:password@host:port/name?sslmode=verify-full")
 
-func openPool(ctx context.Context, config Config) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, config Config, remembered *memory) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(config.URL)
 	if err != nil {
 		return nil, errBadURL
@@ -144,6 +124,9 @@ func openPool(ctx context.Context, config Config) (*pgxpool.Pool, error) {
 	}
 	pc.ConnConfig.DialFunc = dialer.DialContext
 	maps.Copy(pc.ConnConfig.RuntimeParams, sessionSettings(config))
+	pc.AfterConnect = remembered.meet
+	pc.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return remembered.current(conn), nil }
+	pc.BeforeClose = remembered.part
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: make the pool: %w", err)
@@ -177,10 +160,11 @@ type clockReading struct {
 	database time.Time
 }
 
-// now returns the database's time. A worker's own clock never decides what is
+// now returns the database's time, as far as our clock can tell: it stands
+// still while the machine sleeps, so nothing is refused by it alone. A worker's own clock never decides what is
 // too old to be stored: a wrong one would put everything aside.
 func (s *Store) now(ctx context.Context) (time.Time, error) {
-	if reading := s.clock.Load(); reading != nil {
+	if reading := s.memory.clock.Load(); reading != nil {
 		return reading.database.Add(time.Since(reading.ours)), nil
 	}
 	return s.readClock(ctx)
@@ -192,6 +176,6 @@ func (s *Store) readClock(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("postgres: read the clock: %w", err)
 	}
 	reading.ours = time.Now()
-	s.clock.Store(&reading)
+	s.memory.clock.Store(&reading)
 	return reading.database, nil
 }

@@ -101,7 +101,7 @@ func (m *model) lines() []string {
 			lines = append(lines, fmt.Sprintf("batch %s event %d of receipt %d", key, index, receipt))
 		}
 		for index, code := range k.rejected {
-			form := "row"
+			form := "row1"
 			if code.Edge() {
 				form = "sent"
 			}
@@ -128,7 +128,7 @@ func (w world) batchID(id int) event.UUID { return event.NameUUID(w.tenant, strc
 func (w world) digest(content int) [16]byte { return event.DigestOf(fmt.Sprint("content ", content)) }
 
 func (w world) seal(d delivered) envelope.Batch {
-	b := batch(fmt.Sprint("session of ", d.content)).of(w.tenant)
+	b := batch(fmt.Sprint("content-", d.content)).of(w.tenant)
 	b.ID, b.Digest, b.ReceiptID = w.batchID(d.id), w.digest(d.content), event.NameUUID(w.tenant, "receipt", strconv.Itoa(d.receipt))
 	b.ReceivedAt += event.Micros(d.receipt)
 	if d.tooOld {

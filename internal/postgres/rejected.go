@@ -13,11 +13,12 @@ import (
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
-// Forms of rejected_events.payload.
+// Forms of rejected_events.payload. The digit is the version of the layout: a
+// payload can wait for its replay longer than a layout lives.
 const (
-	formSent   = "sent"   // JSON as the client sent it
-	formRow    = "row"    // envelope.Row, its numbers not filled in
-	formReport = "report" // storedReport as JSON
+	formSent   = "sent"    // JSON as the client sent it
+	formRow    = "row1"    // envelope.Row, its numbers not filled in
+	formReport = "report1" // storedReport as JSON
 )
 
 const refusedCode = event.RefusedByDatabase
@@ -155,7 +156,8 @@ func (l *load) storeRest(ctx context.Context) error {
 	}
 	err := l.conn.SendBatch(ctx, &batch).Close()
 	if isNoPartition(err, rejectedTable) {
-		l.store.days.forget()
+		// Or the day is over and the remembered time has not noticed.
+		l.store.memory.forget()
 		return &classedError{class: ClassRetry, err: err}
 	}
 	return err

@@ -56,7 +56,7 @@ func (l *load) settleSessions(ctx context.Context) error {
 	for _, d := range l.fresh.deliveries {
 		for i := range d.batch.Sessions {
 			session := &d.batch.Sessions[i]
-			if number, ok := l.store.sessions.Get(session.Key); ok {
+			if number, ok := l.store.memory.sessions.Get(session.Key); ok {
 				d.sessions[i] = number
 			} else if _, ok := unknown[session.Key]; !ok {
 				unknown[session.Key] = newSession{session, d}

@@ -16,7 +16,7 @@ func (s *Store) tenantIDs(ctx context.Context, names []string) (map[string]int32
 	ids := make(map[string]int32, 1)
 	unknown := map[string]bool{}
 	for _, name := range names {
-		if id, ok := s.tenants.Get(name); ok {
+		if id, ok := s.memory.tenants.Get(name); ok {
 			ids[name] = id
 		} else {
 			unknown[name] = true
@@ -41,7 +41,7 @@ func (s *Store) tenantIDs(ctx context.Context, names []string) (map[string]int32
 		}
 	}
 	for name := range unknown {
-		s.tenants.Add(name, ids[name])
+		s.memory.tenants.Add(name, ids[name])
 	}
 	return ids, nil
 }

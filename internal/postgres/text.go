@@ -9,3 +9,6 @@ func storable(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
+
+// repaired reports whether s may be what storable made of another text.
+func repaired(s string) bool { return strings.ContainsRune(s, '\uFFFD') }

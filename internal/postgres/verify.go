@@ -33,6 +33,9 @@ type Difference struct {
 // Exact reports whether ledger and rows agree.
 func (v *Verification) Exact() bool { return v.Differences == 0 }
 
+// rejectedRetention is how long rejected_events are kept.
+const rejectedRetention = 30 * 24 * time.Hour
+
 // maxNamedDifferences bounds Verification.Named.
 const maxNamedDifferences = 100
 
@@ -77,7 +80,9 @@ func (s *Store) verify(ctx context.Context, tx pgx.Tx, v *Verification) error {
 	// The day after the last one that retention may be dropping right now.
 	kept := windowAt(now, s.config.PoseRetention).oldest + 1
 	arguments := pgx.NamedArgs{
-		"kept": kept.start(), "pose": int16(event.Pose), "gaze": int16(event.Gaze),
+		"kept": kept.start(), "rejected_kept": (windowAt(now, rejectedRetention).oldest + 1).start(),
+		"late_after": event.LateAfter, "positions": event.MaxEvents,
+		"pose": int16(event.Pose), "gaze": int16(event.Gaze),
 		"class_pose": int16(event.ClassPose), "class_other": int16(event.ClassOther), "most": maxNamedDifferences,
 	}
 	for _, check := range checks {
@@ -85,7 +90,58 @@ func (s *Store) verify(ctx context.Context, tx pgx.Tx, v *Verification) error {
 			return fmt.Errorf("%s: %w", check.name, err)
 		}
 	}
+	if err := checkSessionKeys(ctx, tx, v); err != nil {
+		return fmt.Errorf("%s: %w", sessionKeysCheck, err)
+	}
 	return nil
+}
+
+// add counts a difference and names it if there is room.
+func (v *Verification) add(d Difference) {
+	v.Differences++
+	if len(v.Named) < maxNamedDifferences {
+		v.Named = append(v.Named, d)
+	}
+}
+
+const sessionKeysCheck = "a session's identity is of its tenant and its client's id"
+
+// checkSessionKeys computes every session's identity again, one row at a time.
+// A text that was repaired to be stored is no longer what the identity was made
+// from; it is left out.
+func checkSessionKeys(ctx context.Context, tx pgx.Tx, v *Verification) error {
+	const query = `
+SELECT s.session_no, s.session_id, s.client_id, coalesce(t.name, ''), t.name IS NULL
+FROM nexero.sessions s
+LEFT JOIN nexero.tenants t USING (tenant_id)`
+	rows, err := tx.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	var number int64
+	var key [16]byte
+	var clientID, tenant string
+	var noTenant bool
+	_, err = pgx.ForEachRow(rows, []any{&number, &key, &clientID, &tenant, &noTenant}, func() error {
+		if repaired(clientID) || repaired(tenant) {
+			return nil
+		}
+		d := Difference{Check: sessionKeysCheck, Row: fmt.Sprintf("session no. %d", number)}
+		normal, ok := event.NormaliseSessionID(clientID)
+		switch {
+		case noTenant:
+			d.Found = "of a tenant that is not there"
+		case !ok:
+			d.Found = "a client's id that no session can have"
+		case event.SessionKey(tenant, normal) != key:
+			d.Found = fmt.Sprintf("stored as %s, must be %s", event.UUID(key), event.SessionKey(tenant, normal))
+		default:
+			return nil
+		}
+		v.add(d)
+		return nil
+	})
+	return err
 }
 
 // check is a query that returns one row per difference: which row, and what is

@@ -109,12 +109,26 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		{"unknown type", "UPDATE nexero.events SET event_type = 99 WHERE event_index = 2", "types are known", "1 of a type without a name", 0},
 		{"wrong class", "UPDATE nexero.events SET class = 0 WHERE event_index = 2", "types are known", "1 in the wrong class", 0},
 		{
-			"number given twice", "UPDATE nexero.batches SET batch_no = (SELECT batch_no FROM nexero.session_reports) WHERE accepted = 1",
+			"number given twice", "UPDATE nexero.batches SET batch_no = (SELECT batch_no FROM nexero.session_reports) WHERE batch_id = '" + id("batch", "other").String() + "'",
 			"a batch has a number of its own", "2 batches have it", 5,
 		},
 		{
 			"damaged message", "INSERT INTO nexero.damaged_messages (digest, reason, message) VALUES ('\\xab', 'why', 'text')",
 			"no message is damaged", "4 bytes, why", 0,
+		},
+		{"late miscounted", "UPDATE nexero.batches SET late = late + 1 WHERE accepted = 4", "accepted events are stored", "1 late and 0 corrected, there are 0 and 0", 0},
+		{"corrected miscounted", "UPDATE nexero.events SET clock_shift_ms = 1 WHERE event_index = 2", "accepted events are stored", "0 late and 0 corrected, there are 0 and 1", 0},
+		{
+			"negative position", "UPDATE nexero.events SET event_index = -1 WHERE event_index = 2",
+			"events have a position and their batch's time", "positions from -1 to 1", 0,
+		},
+		{
+			"position too high", "UPDATE nexero.events SET event_index = 32767 WHERE event_index = 2",
+			"events have a position and their batch's time", "positions from 0 to 32767", 0,
+		},
+		{
+			"time of nobody", "UPDATE nexero.events SET received_at = received_at + interval '1 microsecond', occurred_at = received_at WHERE event_index = 2",
+			"events have a position and their batch's time", "1 events received when neither", 0,
 		},
 		// The last one: a Store remembers its sessions.
 		{
@@ -136,6 +150,41 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		if !named || v.Differences != 1+tt.more {
 			t.Errorf("want %q saying %q and %d more; got %d differences: %v", tt.check, tt.found, tt.more, v.Differences, v.Named)
 		}
+	}
+}
+
+// A session under another's identity would collect another visitor's events.
+func TestVerify_SessionsHaveTheirIdentity(t *testing.T) {
+	t.Parallel()
+	f := populated(t)
+	for _, tt := range []struct{ clientID, found string }{
+		{"{session-a} ", ""},
+		{"another", "must be " + event.SessionKey("acme", "another").String()},
+		{"  ", "no session can have"},
+		{"repaired \uFFFD", ""},
+	} {
+		f.exec("UPDATE nexero.sessions SET client_id = $1 WHERE session_id = $2", tt.clientID, [16]byte(event.SessionKey("acme", "session-a")))
+		v, err := f.store.Verify(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.found == "" && !v.Exact() || tt.found != "" && (v.Differences != 1 || !strings.Contains(v.Named[0].Found, tt.found)) {
+			t.Errorf("%q: want %q, got %v", tt.clientID, tt.found, v.Named)
+		}
+	}
+}
+
+// What the ledger lists can be older than the ledger row's last change.
+func TestVerify_RejectionsThatRetentionMayHaveDropped(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.load(batch("old").at(received.AddDate(0, 0, -30)).rejected(event.InvalidNumber, 0).seal(t), batch("new").rejected(event.InvalidNumber, 0).seal(t))
+	f.exec("DELETE FROM nexero.rejected_events WHERE batch_no = (SELECT batch_no FROM nexero.batches WHERE batch_id = $1)", [16]byte(id("batch", "old")))
+	f.wantExact()
+	f.exec("DELETE FROM nexero.rejected_events")
+	v, err := f.store.Verify(t.Context())
+	if err != nil || v.Differences != 1 {
+		t.Errorf("%d differences (%v), want the lost rejection of today", v.Differences, err)
 	}
 }
 
