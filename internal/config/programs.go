@@ -95,8 +95,9 @@ type Database struct {
 // HTTP is how clients reach the edge.
 type HTTP struct {
 	Listen          string        `name:"listen" default:"127.0.0.1:8080" check:"address" help:"Address for clients."`
-	AnonymousTenant string        `name:"anonymous_tenant" help:"Tenant that requests without a key post for; empty: they are refused."`
-	RequestTimeout  time.Duration `name:"request_timeout" default:"10s" min:"100ms" max:"5m" help:"Longest time a request may take, the wait for the queue included."`
+	AnonymousTenant string        `name:"anonymous_tenant" check:"tenant" help:"Tenant that requests without a key post for; empty: they are refused."`
+	RequestTimeout  time.Duration `name:"request_timeout" default:"10s" min:"100ms" max:"5m" help:"How long a request whose body was read waits for the queue before it is answered 503."`
+	BodyTimeout     time.Duration `name:"body_timeout" default:"30s" min:"1s" max:"10m" help:"How long a client may take to send one body."`
 }
 
 // Intake bounds what the edge accepts and holds.

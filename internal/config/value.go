@@ -147,6 +147,13 @@ func (s *setting) checkForm(text string) error {
 			return errors.New("is no path of a file")
 		}
 		return nil
+	case s.check == "tenant":
+		// The rule of API keys, which name tenants too.
+		const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+		if len(text) > 63 || strings.Trim(text, letters+"-_") != "" || !strings.Contains(letters, text[:1]) {
+			return fmt.Errorf("%q is no tenant: 1 to 63 small letters, digits, dashes and underscores, a letter or digit first", text)
+		}
+		return nil
 	default:
 		return fmt.Errorf("no check is called %q", s.check)
 	}

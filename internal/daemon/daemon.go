@@ -6,6 +6,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,10 @@ const healthTimeout = 3 * time.Second
 type Service struct {
 	// Run serves until its context ends, and returns when it has drained.
 	Run func(ctx context.Context) error
+	// StopDeadline is the longest time that Run takes after its context has
+	// ended, all that it stops one after the other included. 0 is a little more
+	// than the drain timeout.
+	StopDeadline time.Duration
 	// Checks are what must hold for it to be ready.
 	Checks []obs.Check
 }
@@ -115,11 +120,15 @@ func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
 	}
 	group := lifecycle.NewGroup(log)
 	defer func() { err = errors.Join(err, group.Close()) }()
-	group.Add(lifecycle.Service{Name: p.Name, Run: service.Run, Deadline: process.DrainTimeout + time.Second})
 	metrics, err := obs.Listen(ctx, process.MetricsListen, registry, service.Checks, log)
 	if err != nil {
 		return err
 	}
+	// Metrics come first, so that they stop last: a drain can be watched.
 	group.Add(lifecycle.Service{Name: "metrics", Run: metrics.Run})
+	group.Add(lifecycle.Service{
+		Name: p.Name, Run: service.Run,
+		Deadline: cmp.Or(service.StopDeadline, process.DrainTimeout) + time.Second,
+	})
 	return group.Run(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,5 +67,29 @@ func TestMain_ExitCodes(t *testing.T) {
 				t.Error("the password is printed")
 			}
 		})
+	}
+}
+
+// A drain can be watched: metrics stop after the service. // rule 10
+func TestMain_MetricsOutliveTheService(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	env := []string{"NEXERO_NATS_URL=nats://127.0.0.1:4222", "NEXERO_METRICS_LISTEN=127.0.0.1:0", "NEXERO_LOG_FORMAT=json"}
+	if got := Main(program(nil, nil), nil, env, &stdout, &stderr); got != ExitOK {
+		t.Fatalf("exit code %d: %s", got, stderr.String())
+	}
+	var stopped []string
+	for line := range strings.Lines(stderr.String()) {
+		if !strings.Contains(line, `"msg":"service stopped"`) {
+			continue
+		}
+		for _, name := range []string{"metrics", "ingest"} {
+			if strings.Contains(line, `"name":"`+name+`"`) {
+				stopped = append(stopped, name)
+			}
+		}
+	}
+	if want := []string{"ingest", "metrics"}; !slices.Equal(stopped, want) {
+		t.Errorf("stopped %v, want %v:\n%s", stopped, want, stderr.String())
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
-	"time"
 )
 
 // readBufferSize is the size of the pooled buffers between a connection and a
@@ -15,7 +13,7 @@ import (
 const readBufferSize = 32 << 10
 
 // readBody reads and inflates the request's body into x.post.Body. Room for it
-// is reserved first and given back by Server.end.
+// is reserved as it comes and given back by Server.end.
 func (s *Server) readBody(x *exchange) error {
 	encoding := parseEncoding(x.request.Header.Get("Content-Encoding"))
 	s.metrics.bodies[encoding].Inc()
@@ -26,7 +24,9 @@ func (s *Server) readBody(x *exchange) error {
 		return refused(codeUnsupportedEncoding, "The body's Content-Encoding is not supported. Send it plain, or as gzip or zstd.")
 	case size > limit:
 		return tooLarge("as sent", limit)
-	case !s.reserve(x, max(size, leastCharge)):
+	case size > s.budget.left(), !s.reserve(x, leastCharge):
+		// A body that has no room now is not begun. That it has some is no
+		// promise: others arrive at the same time.
 		return errNoRoom()
 	}
 	body, err := s.receive(x, size, limit)
@@ -54,6 +54,8 @@ func (s *Server) inflate(x *exchange, encoding, body string) (string, error) {
 	switch {
 	case errors.Is(err, errInflatedTooLarge):
 		return "", tooLarge("inflated", limit)
+	case errors.Is(err, errWindowTooLarge):
+		return "", refused(codeUnsupportedEncoding, fmt.Sprintf("The body's zstd frame asks for a window of more than %d bytes. Compress it with a smaller window.", zstdWindow))
 	case err != nil:
 		x.post.Body = body // what is kept of it
 		return "", refused(codeBrokenEncoding, "The body is not valid "+encoding+".").because(err)
@@ -61,17 +63,22 @@ func (s *Server) inflate(x *exchange, encoding, body string) (string, error) {
 	return plain, nil
 }
 
-// receive takes the body off the connection. One of known size is read into
-// memory of just that size: the batch shares it.
+// firstStep is the memory that a body's first bytes get. It doubles from there
+// up to the size that the client stated.
+const firstStep = 64 << 10
+
+// receive takes the body off the connection. Memory and budget grow with what
+// has arrived: a header that promises much must not take the room of those who
+// send. A body of known size ends in memory of just that size: the batch
+// shares it.
 func (s *Server) receive(x *exchange, size, limit int64) (string, error) {
 	if size == 0 {
 		return "", nil
 	}
-	// Where there is no connection, as in a test, there is no deadline either.
-	_ = http.NewResponseController(x.response).SetReadDeadline(time.Now().Add(s.options.BodyTimeout))
-	var body strings.Builder
-	body.Grow(int(max(size, 0)))
-	reserved := max(size, leastCharge)
+	s.arrivals.begin(x, s.options.BodyTimeout)
+	defer func() { s.arrivals.end(x) }()
+	body := new(strings.Builder)
+	var room int64
 	buffer, _ := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buffer)
 	for {
@@ -80,21 +87,37 @@ func (s *Server) receive(x *exchange, size, limit int64) (string, error) {
 		if total > limit {
 			return "", tooLarge("as sent", limit)
 		}
-		// The builder doubles, and so does the reservation.
-		for ; total > reserved; reserved *= 2 {
-			if !s.reserve(x, reserved) {
+		if total > room {
+			most := limit
+			if size > 0 {
+				most = size
+			}
+			grown := min(max(2*room, firstStep, total), max(most, total))
+			if !s.reserve(x, max(grown-max(room, leastCharge), 0)) {
 				return "", errNoRoom()
 			}
+			room = grown
+			body = enlarged(body, int(room))
 		}
 		body.Write((*buffer)[:n])
 		if errors.Is(err, io.EOF) {
-			// The server takes the deadline away with the body's end.
+			x.bodyOver = true
 			return body.String(), nil
 		}
 		if err != nil {
+			x.bodyOver = true
 			return "", s.interrupted(x, err)
 		}
 	}
+}
+
+// enlarged returns a builder of room bytes that holds what body does. Its own
+// Grow would make more than twice of that.
+func enlarged(body *strings.Builder, room int) *strings.Builder {
+	larger := new(strings.Builder)
+	larger.Grow(room)
+	larger.WriteString(body.String())
+	return larger
 }
 
 // interrupted says why a body did not come whole. The error itself is dropped:
@@ -102,11 +125,14 @@ func (s *Server) receive(x *exchange, size, limit int64) (string, error) {
 func (s *Server) interrupted(x *exchange, err error) error {
 	// Bytes that are still under way would be taken for the next request.
 	x.response.Header().Set("Connection", "close")
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return refused(codeBodyTimeout, fmt.Sprintf("The body did not arrive within %s.", s.options.BodyTimeout))
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		x.vanished = true
+		return refused(codeBodyInterrupted, "The connection or the body ended before the body was complete.")
+	case s.draining.Load():
+		return refused(codeStopping, "This server is stopping and the body came too slowly. Send the same bytes again.")
 	}
-	x.vanished = true
-	return refused(codeBodyInterrupted, "The connection or the body ended before the body was complete.")
+	return refused(codeBodyTimeout, fmt.Sprintf("The body did not arrive within %s.", s.options.BodyTimeout))
 }
 
 func tooLarge(state string, limit int64) *problem {

@@ -33,6 +33,9 @@ func (b *budget) acquire(n int64) bool {
 	}
 }
 
+// left is what could be acquired just now.
+func (b *budget) left() int64 { return b.most - b.used.Load() }
+
 // release gives n bytes back.
 func (b *budget) release(n int64) {
 	b.gauge.Set(float64(b.used.Add(-n)))

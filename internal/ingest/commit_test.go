@@ -110,7 +110,9 @@ func TestCommit_FaultPairs(t *testing.T) {
 		"panic, not persisted":           {[]fate{{panicked: true}}, nil, true, 2, lastPause},
 		"panic, persisted":               {[]fate{{panicked: true, persist: true}}, nil, true, 2, lastPause},
 		"full at once":                   {[]fate{{answer: ErrFull}}, ErrFull, false, 1, 0},
-		"full after unknown, persisted":  {[]fate{{answer: reset, persist: true}, {answer: ErrFull}}, ErrFull, true, 2, lastPause},
+		"full after unknown, persisted":  {[]fate{{answer: reset, persist: true}, {answer: ErrFull}}, ErrUnknownOutcome, true, 2, lastPause},
+		"full after unknown, lost":       {[]fate{{answer: reset}, {answer: ErrFull}}, ErrUnknownOutcome, false, 2, lastPause},
+		"too large after unknown":        {[]fate{{silent: true, persist: true}, {answer: ErrTooLarge}}, ErrUnknownOutcome, true, 2, 3 * time.Second},
 		"too large":                      {[]fate{{answer: fmt.Errorf("publish: %w", ErrTooLarge)}}, ErrTooLarge, false, 1, 0},
 		"never answers, never persisted": {slices.Repeat([]fate{{silent: true}}, 9), errWaitOver, false, 3, timeout},
 		"never answers, persisted":       {slices.Repeat([]fate{{silent: true, persist: true}}, 9), errWaitOver, true, 3, timeout},
@@ -125,6 +127,9 @@ func TestCommit_FaultPairs(t *testing.T) {
 				gaveUp := errors.Is(tc.want, errWaitOver) && errors.Is(got.err, ErrUnknownOutcome)
 				if !gaveUp && !errors.Is(got.err, tc.want) {
 					t.Errorf("got error %v, want %v", got.err, tc.want)
+				}
+				if errors.Is(got.err, ErrUnknownOutcome) && (errors.Is(got.err, ErrFull) || errors.Is(got.err, ErrTooLarge)) {
+					t.Errorf("%v says that nothing was stored, and that it is not known", got.err)
 				}
 				if got.after > tc.within {
 					t.Errorf("answered after %s, want within %s", got.after, tc.within)

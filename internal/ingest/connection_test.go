@@ -284,3 +284,106 @@ func TestHTTPServer_ComplaintsNameNobody(t *testing.T) {
 		t.Errorf("logged:\n%s", got)
 	}
 }
+
+// A refusal does not wait for a body that nobody reads. // rule 9
+func TestConnection_RefusalIsNotDelayedByTheBody(t *testing.T) {
+	t.Parallel()
+	// The server's own time for reading is far longer than the test's.
+	for name, tc := range map[string]struct {
+		text   string
+		status int
+		code   string
+	}{
+		"no key":       {strings.Replace(head("Content-Length: 1000"), testKey, "", 1), 401, "missing_key"},
+		"may not post": {strings.Replace(head("Content-Length: 1000"), testKey, "reader", 1), 403, "insufficient_scope"},
+		"too large":    {head("Content-Length: 1048577"), 413, "body_too_large"},
+		"encoding":     {head("Content-Length: 1000", "Content-Encoding: br"), 415, "unsupported_encoding"},
+		"no keys":      {strings.Replace(head("Content-Length: 1000"), testKey, "away", 1), 503, "keys_unavailable"},
+		"no path":      {strings.Replace(head("Content-Length: 1000"), pathBatch, "/nothing", 1), 404, "not_found"},
+		"chunked":      {strings.Replace(head("Transfer-Encoding: chunked"), testKey, "", 1), 401, "missing_key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEdge(t)
+			conn, in := dial(t, serveEdge(t, e), tc.text)
+			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if got := answerOn(t, in).want(t, tc.status, tc.code); !got.closed {
+				t.Error("the connection is kept, and the rest of the body would be taken for a request")
+			}
+		})
+	}
+}
+
+// A refusal of a post that was read leaves the connection open.
+func TestConnection_RefusalAfterTheBodyKeepsIt(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	text := head("Content-Length: 10") + `{"events":`
+	conn, in := dial(t, serveEdge(t, e), text)
+	for range 2 {
+		if answerOn(t, in).want(t, 400, "truncated_body").closed {
+			t.Fatal("the connection is closed")
+		}
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A header that promises a large body holds next to nothing. // rule 9
+func TestConnection_HeadersHoldNoBudget(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, func(_ *Deps, o *Options) { o.MaxInFlightBytes = o.Limits.BodyBytes + o.Limits.InflatedBytes })
+	address := serveEdge(t, e)
+	const clients = 20
+	for range clients {
+		dial(t, address, head("Content-Length: 1048576"))
+	}
+	eventually(t, "all are in", func() bool { return e.budget.used.Load() >= clients*leastCharge })
+	if used := e.budget.used.Load(); used != clients*leastCharge {
+		t.Errorf("%d headers hold %d bytes", clients, used)
+	}
+	e.post(t, pathBatch, tour(300, "t")).want(t, 202, "")
+}
+
+// Memory follows what arrives, and ends with just the size that was stated.
+// rule 9
+func TestReceive_ChargesWhatArrives(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	const size = 200<<10 + 7
+	conn, in := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", size))+"{")
+	eventually(t, "the first step", func() bool { return e.budget.used.Load() == firstStep })
+	if _, err := io.WriteString(conn, strings.Repeat(" ", 100<<10)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second step", func() bool { return e.budget.used.Load() == 2*firstStep })
+	if _, err := io.WriteString(conn, strings.Repeat(" ", size-100<<10-2)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the last step", func() bool { return e.budget.used.Load() == size })
+	if _, err := io.WriteString(conn, "}"); err != nil {
+		t.Fatal(err)
+	}
+	answerOn(t, in).want(t, 400, "missing_events")
+}
+
+// A body that comes too slowly for a stopping server is refused in time, so
+// that the stop is clean. // rule 10
+func TestStopAccepting_HurriesBodies(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	address := serveEdge(t, e)
+	_, before := dial(t, address, head("Content-Length: 1000")+"{")
+	eventually(t, "it arrives", func() bool { return e.budget.used.Load() >= leastCharge })
+	e.StopAccepting(time.Millisecond)
+	_, after := dial(t, address, head("Content-Length: 1000")+"{")
+	for _, in := range []*bufio.Reader{before, after} {
+		got := answerOn(t, in).want(t, 503, "stopping")
+		if !got.closed || got.header.Get("Retry-After") == "" {
+			t.Errorf("closed %v, header %v", got.closed, got.header)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func TestEncoding(t *testing.T) {
 		"zstd bomb":               {"zstd", zstdWhole(t, bomb), 413, "body_too_large"},
 		"zstd bomb, stream":       {"zstd", zstdStream(t, bomb), 413, "body_too_large"},
 		"zstd bomb in frames":     {"zstd", strings.Repeat(zstdStream(t, bomb[:1<<20]), 9), 413, "body_too_large"},
-		"zstd, window too wide":   {"zstd", wide, 413, "body_too_large"},
+		"zstd, window too wide":   {"zstd", wide, 415, "unsupported_encoding"},
 		"deflate":                 {"deflate", plain, 415, "unsupported_encoding"},
 		"br":                      {"br", plain, 415, "unsupported_encoding"},
 		"gzip twice":              {"gzip, gzip", gzipped(t, gzipped(t, plain)), 415, "unsupported_encoding"},

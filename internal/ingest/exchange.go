@@ -32,6 +32,9 @@ type exchange struct {
 	status int
 	// problem is what the request was refused for.
 	problem *problem
+	// bodyOver says that nothing more of the body is on its way: it was read to
+	// its end, or reading it failed.
+	bodyOver bool
 	// vanished says that the client left before it had its answer.
 	vanished bool
 }

@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 )
 
 // condition is one named check's outcome.
@@ -14,12 +16,41 @@ type condition struct {
 	err  error
 }
 
-// conditions runs the checks in the order of their names.
-func (s *Server) conditions() (list []condition, ready bool) {
+// transitions remembers which checks fail, so that a probe every second does
+// not become a log line every second. It is safe for concurrent use.
+type transitions struct {
+	mu      sync.Mutex
+	failing map[string]bool
+}
+
+// turned reports whether the check name changed from or to failing.
+func (t *transitions) turned(name string, fails bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failing[name] == fails {
+		return false
+	}
+	if t.failing == nil {
+		t.failing = map[string]bool{}
+	}
+	t.failing[name] = fails
+	return true
+}
+
+// conditions runs the checks in the order of their names, and logs those that
+// begin or cease to fail.
+func (s *Server) conditions(ctx context.Context) (list []condition, ready bool) {
 	ready = true
 	for _, name := range slices.Sorted(maps.Keys(s.deps.Ready)) {
 		err := s.deps.Ready[name]()
 		ready = ready && err == nil
+		if s.checks.turned(name, err != nil) {
+			if err != nil {
+				s.log.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", name), slog.Any("error", err))
+			} else {
+				s.log.LogAttrs(ctx, slog.LevelInfo, "ready again", slog.String("check", name))
+			}
+		}
 		list = append(list, condition{name, err})
 	}
 	return list, ready
@@ -34,14 +65,12 @@ func (s *Server) getLive(x *exchange) error {
 // getReady says whether a post sent now can be accepted, check by check. The
 // reasons go to the log and not to whoever asks: they name hosts.
 func (s *Server) getReady(x *exchange) error {
-	list, ready := s.conditions()
+	list, ready := s.conditions(x.request.Context())
 	checks := make(map[string]string, len(list)+1)
 	for _, c := range list {
 		checks[c.name] = "ok"
 		if c.err != nil {
 			checks[c.name] = "failed"
-			s.log.LogAttrs(x.request.Context(), slog.LevelWarn, "not ready",
-				slog.String("check", c.name), slog.Any("error", c.err))
 		}
 	}
 	checks["accepting"] = "ok"
@@ -58,7 +87,7 @@ func (s *Server) getReady(x *exchange) error {
 // as the process serves, as it always was: clients give up when it is not.
 // What it says is true nevertheless; probes use /readyz.
 func (s *Server) getHealth(x *exchange) error {
-	list, ready := s.conditions()
+	list, ready := s.conditions(x.request.Context())
 	status, queue := "healthy", "connected"
 	if !ready || s.draining.Load() {
 		status = "degraded"

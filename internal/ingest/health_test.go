@@ -51,6 +51,16 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s without the queue (-want +got):\n%s", path, diff)
 		}
 	}
+	if got := strings.Count(e.logged.String(), `"not ready"`); got != 1 {
+		t.Errorf("%d log lines about one failing check", got)
+	}
+	queueAway = nil
+	for range 3 {
+		e.send(t, http.MethodGet, "/readyz", "", nil).want(t, http.StatusOK, "")
+	}
+	if got := strings.Count(e.logged.String(), `"ready again"`); got != 1 {
+		t.Errorf("%d log lines about one check that holds again", got)
+	}
 	// Whoever asks is not told where the queue is; the operator is.
 	if !strings.Contains(e.logged.String(), "10.1.2.3") {
 		t.Error("the log does not say why the edge is not ready")

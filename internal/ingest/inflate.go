@@ -40,6 +40,9 @@ func parseEncoding(header string) string {
 // errInflatedTooLarge means that a body is larger than allowed once inflated.
 var errInflatedTooLarge = errors.New("ingest: the body is too large when inflated")
 
+// errWindowTooLarge means that a zstd frame asks for more history than is kept.
+var errWindowTooLarge = errors.New("ingest: the zstd window is too large")
+
 // inflater turns compressed bodies into plain ones. It is safe for concurrent
 // use and never makes more than the limit of each of them.
 type inflater struct {
@@ -80,11 +83,19 @@ func (f *inflater) inflate(encoding, body string) (string, error) {
 }
 
 func (f *inflater) unzstd(body string) (string, error) {
-	plain, err := f.zstd.DecodeAll([]byte(body), nil)
-	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded),
-		err == nil && int64(len(plain)) > f.limit:
+	packed := []byte(body)
+	// A frame that says its size is refused before anything is made of it. The
+	// size is the client's word: what does not say so is stopped on the way.
+	var frame zstd.Header
+	if err := frame.Decode(packed); err == nil && frame.HasFCS && frame.FrameContentSize > uint64(f.limit) {
 		return "", errInflatedTooLarge
+	}
+	plain, err := f.zstd.DecodeAll(packed, nil)
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), err == nil && int64(len(plain)) > f.limit:
+		return "", errInflatedTooLarge
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return "", errWindowTooLarge
 	case err != nil:
 		return "", fmt.Errorf("ingest: inflate zstd: %w", err)
 	}

@@ -138,6 +138,7 @@ func (s *Server) refuse(x *exchange, err error) {
 	if !ok {
 		p = refused(codeInternal, "Something went wrong here. Send the same request again later.").because(err)
 	}
+	x.leaveUnread()
 	kind := problemKinds[p.kind]
 	s.metrics.problems[p.kind].Inc()
 	x.problem = p

@@ -42,7 +42,7 @@ func (c *committer) publish(g *group) error {
 		Multiplier: 2, RandomizationFactor: backoff.DefaultRandomizationFactor,
 	}
 	pauses.Reset()
-	for attempt := 1; ; attempt++ {
+	for attempt, unknown := 1, false; ; attempt++ {
 		err := c.attempt(g.deadline, msgID, message)
 		switch {
 		case err == nil:
@@ -50,8 +50,13 @@ func (c *committer) publish(g *group) error {
 			return nil
 		case errors.Is(err, ErrFull), errors.Is(err, ErrTooLarge):
 			c.failed(g, msgID, attempt, err)
+			if unknown {
+				// This offer stored nothing. An earlier one may have.
+				return fmt.Errorf("%w: %d attempts at envelope %s, the last: %v", ErrUnknownOutcome, attempt, msgID, err) //nolint:errorlint // err is not the outcome
+			}
 			return err
 		}
+		unknown = true
 		if !c.pause(g.deadline, pauses.NextBackOff()) {
 			c.failed(g, msgID, attempt, err)
 			return fmt.Errorf("%w: %d attempts at envelope %s", ErrUnknownOutcome, attempt, msgID)

@@ -255,7 +255,13 @@ func TestDrain_RefusesNewPosts(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.post(t, pathBatch, tour(1, "a")).want(t, http.StatusAccepted, "")
-	e.StopAccepting()
+	if err := e.Accepting(); err != nil {
+		t.Error(err)
+	}
+	e.StopAccepting(time.Minute)
+	if err := e.Accepting(); !errors.Is(err, ErrDraining) {
+		t.Errorf("a stopping server accepts: %v", err)
+	}
 	// Between the two calls posts that still come are served.
 	e.post(t, pathBatch, tour(1, "b")).want(t, http.StatusAccepted, "")
 	e.send(t, http.MethodGet, "/readyz", "", nil).want(t, http.StatusServiceUnavailable, "")

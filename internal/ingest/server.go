@@ -59,7 +59,9 @@ type Server struct {
 	// recent remembers the digests of acknowledged batches by id.
 	recent     *lru.Cache[event.UUID, [16]byte]
 	unreadable *hourlyLimit
+	arrivals   arrivals
 	draining   atomic.Bool
+	checks     transitions
 }
 
 // New makes a server that listens nowhere yet; see [Server.Handler].
@@ -110,5 +112,17 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // StopAccepting makes readiness fail, so that a load balancer sends new posts
 // elsewhere, while posts that still come are served. It comes before the HTTP
-// server is shut down.
-func (s *Server) StopAccepting() { s.draining.Store(true) }
+// server is shut down, which has budget to do so: bodies must have arrived in
+// the first half of it, so that the second is for the queue and the answers.
+func (s *Server) StopAccepting(budget time.Duration) {
+	s.draining.Store(true)
+	s.arrivals.hurry(time.Now().Add(budget / 2))
+}
+
+// Accepting returns an error once the server is stopping.
+func (s *Server) Accepting() error {
+	if s.draining.Load() {
+		return ErrDraining
+	}
+	return nil
+}

@@ -97,7 +97,7 @@ func (s *Server) admit(x *exchange, endpoint unreal.Endpoint) error {
 func (s *Server) describe(x *exchange, endpoint unreal.Endpoint) {
 	x.post.Tenant, x.post.Endpoint = x.tenant, endpoint
 	if x.request.URL.RawQuery != "" {
-		x.post.Query = unreal.CanonicalQuery(x.request.URL.Query())
+		x.post.Query = canonicalQuery(x.request.URL.RawQuery)
 	}
 	x.post.IdempotencyKey = x.request.Header.Get("Idempotency-Key")
 	x.post.ReceivedAt = event.MicrosOf(s.deps.Now())
@@ -138,7 +138,8 @@ func (s *Server) submit(x *exchange, b *event.Batch) error {
 
 // unconfirmed turns an error of the group commit into the answer.
 func (s *Server) unconfirmed(x *exchange, err error) error {
-	const again = " Send the same bytes again: nothing is stored twice."
+	const again = " Nothing of the batch is stored. Send the same bytes again."
+	const perhaps = " Send the same bytes again: a batch with valid times, a batch_id or an Idempotency-Key is stored once, however often it arrives."
 	switch {
 	case err == nil:
 		return nil
@@ -156,5 +157,5 @@ func (s *Server) unconfirmed(x *exchange, err error) error {
 		x.vanished = true
 	}
 	s.metrics.waitersTimedOut.Inc()
-	return refused(codeNotConfirmed, "The queue did not confirm the batch in time; it may be stored or not."+again).because(err)
+	return refused(codeNotConfirmed, "The queue did not confirm the batch in time; it may be stored or not."+perhaps).because(err)
 }

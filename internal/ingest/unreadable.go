@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -39,7 +40,8 @@ func (s *Server) unread(x *exchange, err error) error {
 // keptBytes is how much of an unreadable body is kept.
 const keptBytes = 4 << 10
 
-// keepUnreadable stores the beginning of x's body as a rejection. It is best
+// keepUnreadable stores the beginning of x's body as a rejection, scrubbed of
+// what looks like a credential. It is best
 // effort: whether it succeeds does not change the answer, which is a refusal.
 func (s *Server) keepUnreadable(x *exchange, why error) {
 	p, ok := errors.AsType[*problem](why)
@@ -58,9 +60,13 @@ func (s *Server) keepUnreadable(x *exchange, why error) {
 	if raw == "" {
 		raw = x.post.Query // everything was in the address
 	}
+	if p.kind == codeBrokenEncoding {
+		// Nobody can look into it, so nobody can say that no key is in it.
+		raw = fmt.Sprintf("%d bytes with the content encoding %s, not kept", len(raw), parseEncoding(x.request.Header.Get("Content-Encoding")))
+	}
 	rejection := event.Rejection{
 		Index: -1, Code: event.UnreadableBody, Detail: quotable(p.detail, maxDetailBytes),
-		Raw: raw[:min(len(raw), keptBytes)],
+		Raw: scrubbed(raw),
 	}
 	if len(p.fields) > 0 {
 		rejection.Field = quotable(p.fields[0].Field, maxKeyBytes)

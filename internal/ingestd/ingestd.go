@@ -30,8 +30,21 @@ import (
 	"github.com/nexero-vr/nexero/internal/version"
 )
 
-// closeTimeout bounds giving up a connection when the setup fails.
-const closeTimeout = 5 * time.Second
+const (
+	// closeTimeout bounds letting go of a connection or of the keys.
+	closeTimeout = 5 * time.Second
+	// stopGrace is more than a service can take beyond its deadline until the
+	// group leaves it behind.
+	stopGrace = 2 * time.Second
+)
+
+// budget divides the time for draining: the HTTP server may finish its requests
+// in the first part, the group commit its envelopes in the second, which is a
+// quarter, but a second at least where that leaves HTTP half.
+func budget(drain time.Duration) (serving, commit time.Duration) {
+	commit = min(max(drain/4, time.Second), drain/2)
+	return drain - commit, commit
+}
 
 // Ingest is the edge, built and listening but not serving yet.
 type Ingest struct {
@@ -97,7 +110,7 @@ func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prom
 	if err != nil {
 		return daemon.Service{}, err
 	}
-	return daemon.Service{Run: i.Run, Checks: i.Checks()}, nil
+	return daemon.Service{Run: i.Run, Checks: i.Checks(), StopDeadline: i.StopDeadline()}, nil
 }
 
 func optionsOf(cfg *config.Ingest) ingest.Options {
@@ -112,6 +125,7 @@ func optionsOf(cfg *config.Ingest) ingest.Options {
 	}
 	options.AnonymousTenant = cfg.HTTP.AnonymousTenant
 	options.Environment = cfg.Process.Environment
+	options.BodyTimeout = cfg.HTTP.BodyTimeout
 	options.RequestTimeout = cfg.HTTP.RequestTimeout
 	options.MaxInFlightBytes = int64(cfg.Intake.MaxInFlightBytes)
 	options.EnvelopeBytes = int(cfg.Intake.EnvelopeBytes)
@@ -145,17 +159,18 @@ func (i *Ingest) Addr() string { return i.listener.Addr().String() }
 
 // Checks are what must hold for the edge to be ready.
 func (i *Ingest) Checks() []obs.Check {
-	return []obs.Check{{Name: ingest.ReadyQueue, Ready: i.conn.Ready}, {Name: "keys", Ready: i.keys.Ready}}
+	return []obs.Check{{Name: ingest.ReadyQueue, Ready: i.conn.Ready}, {Name: "keys", Ready: i.keys.Ready}, {Name: "accepting", Ready: i.server.Accepting}}
 }
 
 // Run serves until ctx ends, then drains.
 func (i *Ingest) Run(ctx context.Context) error {
+	serving, commit := budget(i.drain)
 	group := lifecycle.NewGroup(i.log)
-	group.Add(lifecycle.Service{Name: "queue connection", Stop: i.conn.Close})
-	group.Add(lifecycle.Service{Name: "key watcher", Run: i.keys.Run})
-	group.Add(lifecycle.Service{Name: "group commit", Stop: i.server.Drain, Deadline: i.drain})
+	group.Add(lifecycle.Service{Name: "queue connection", Stop: i.conn.Close, Deadline: closeTimeout})
+	group.Add(lifecycle.Service{Name: "key watcher", Run: i.keys.Run, Deadline: closeTimeout})
+	group.Add(lifecycle.Service{Name: "group commit", Stop: i.server.Drain, Deadline: commit})
 	group.Add(lifecycle.Service{
-		Name: "http server", Deadline: i.drain,
+		Name: "http server", Deadline: serving,
 		Run: func(context.Context) error {
 			err := i.http.Serve(i.listener)
 			if errors.Is(err, http.ErrServerClosed) {
@@ -164,12 +179,26 @@ func (i *Ingest) Run(ctx context.Context) error {
 			return err
 		},
 		Stop: func(ctx context.Context) error {
-			i.server.StopAccepting()
-			return i.http.Shutdown(ctx)
+			i.server.StopAccepting(serving)
+			return stopHTTP(ctx, i.http)
 		},
 	})
 	return group.Run(ctx)
 }
+
+// stopHTTP lets server finish its requests until ctx ends, and cuts off those
+// that are left: what they sent is not acknowledged, and the group commit must
+// not wait for them.
+func stopHTTP(ctx context.Context, server *http.Server) error {
+	err := server.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("requests cut off: %w", errors.Join(err, server.Close()))
+}
+
+// StopDeadline is the longest time that Run takes after its context has ended.
+func (i *Ingest) StopDeadline() time.Duration { return i.drain + 2*closeTimeout + 4*stopGrace }
 
 // abandon lets go of what New had when it failed.
 func (i *Ingest) abandon(ctx context.Context) error {

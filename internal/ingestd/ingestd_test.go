@@ -2,6 +2,7 @@ package ingestd
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
@@ -25,6 +26,9 @@ func TestOptions_DefaultsAreTheDesigns(t *testing.T) {
 	options := optionsOf(cfg)
 	if diff := cmp.Diff(event.DefaultLimits(), options.Limits); diff != "" {
 		t.Errorf("limits (-design +settings):\n%s", diff)
+	}
+	if options.BodyTimeout != 30*time.Second || options.RequestTimeout != 10*time.Second {
+		t.Errorf("a body has %s, the queue %s", options.BodyTimeout, options.RequestTimeout)
 	}
 	// The private server's max_payload is the design's 8 MiB.
 	if largest := options.LargestEnvelope(); largest > 8<<20 {

@@ -91,7 +91,7 @@ func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prom
 	if err != nil {
 		return daemon.Service{}, err
 	}
-	return daemon.Service{Run: w.Run, Checks: w.Checks()}, nil
+	return daemon.Service{Run: w.Run, Checks: w.Checks(), StopDeadline: w.StopDeadline()}, nil
 }
 
 // awaitDurable checks the database, and waits for one that is away or starting.
@@ -127,6 +127,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Add(lifecycle.Service{Name: "queue connection", Stop: w.conn.Close})
 	group.Add(lifecycle.Service{Name: "loading", Run: w.worker.Run, Deadline: w.drain + closeTimeout})
 	return group.Run(ctx)
+}
+
+// StopDeadline is the longest time that Run takes after its context has ended:
+// the loops, the connection and the pool stop one after the other, and each may
+// take a little more than its deadline until it is left behind.
+func (w *Worker) StopDeadline() time.Duration {
+	const grace = 2 * time.Second
+	return w.drain + closeTimeout + 2*lifecycle.DefaultDeadline + 3*grace
 }
 
 // abandon lets go of what New had when it failed.
