@@ -169,12 +169,13 @@ func TestWatcher_FollowsEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range watchers {
-		await(t, w, damaged, apikey.ErrUnknown)
+		await(t, w, damaged, apikey.ErrUnavailable)
+		await(t, w, late, apikey.ErrUnknown)
 	}
 	// A new watcher reads the same from what is stored.
 	fresh := watch(t, bucket)
 	await(t, fresh, early, apikey.ErrRevoked)
-	await(t, fresh, damaged, apikey.ErrUnknown)
+	await(t, fresh, damaged, apikey.ErrUnavailable)
 }
 
 // A server that is away makes keys unverifiable, not wrong; after its return

@@ -18,6 +18,9 @@ const staleAfter = 5 * time.Second
 type table struct {
 	mu      sync.RWMutex
 	records map[string]Record
+	// damaged are the keys whose records cannot be read. They may be valid, so
+	// nobody may be told that they are none.
+	damaged map[string]bool
 	// revoked remembers what was ever seen revoked. A bucket restored from an
 	// older copy has forgotten it.
 	revoked map[string]time.Time
@@ -29,11 +32,18 @@ type table struct {
 }
 
 // replace makes the table hold exactly records, which are the bucket's at
-// revision. The table owns the map from then on.
+// revision. One without a hash could not be read. The table owns the map from
+// then on.
 func (t *table) replace(records map[string]Record, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.damaged = make(map[string]bool)
 	for id, record := range records {
+		if len(record.Hash) == 0 {
+			t.damaged[id] = true
+			delete(records, id)
+			continue
+		}
 		records[id] = t.remember(record)
 	}
 	t.records, t.revision, t.loaded = records, revision, true
@@ -44,13 +54,23 @@ func (t *table) put(record Record, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.records[record.ID], t.revision = t.remember(record), revision
+	delete(t.damaged, record.ID)
 }
 
-// remove takes over that a record is gone or cannot be read.
+// damage takes over that a record cannot be read any more.
+func (t *table) damage(id string, revision uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.records, id)
+	t.damaged[id], t.revision = true, revision
+}
+
+// remove takes over that a record is gone.
 func (t *table) remove(id string, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.records, id)
+	delete(t.damaged, id)
 	t.revision = revision
 }
 
@@ -68,12 +88,14 @@ func (t *table) remember(record Record) Record {
 	return record
 }
 
-// compare says whether the table is at revision, which is what the bucket
-// answered when it was asked at the time asked.
+// compare says whether the table has come to revision, which is what the bucket
+// answered when it was asked at the time asked. It may be further: a change can
+// arrive while the answer is under way. Whoever asks has made sure that both
+// are of one history.
 func (t *table) compare(revision uint64, asked time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.loaded || t.revision != revision {
+	if !t.loaded || t.revision < revision {
 		return false
 	}
 	t.equalAt = asked
@@ -105,7 +127,7 @@ func (t *table) authenticate(text string, scope Scope, now time.Time) (Record, e
 		return Record{}, err
 	}
 	t.mu.RLock()
-	record, known := t.records[id], len(t.records)
+	record, known, damaged := t.records[id], len(t.records), t.damaged[id]
 	t.mu.RUnlock()
 
 	// Unknown ids and wrong secrets cost the same: an unknown one is compared
@@ -122,6 +144,8 @@ func (t *table) authenticate(text string, scope Scope, now time.Time) (Record, e
 		// A bucket without any key is one that was lost, or a first start.
 		// Neither is the client's mistake.
 		return Record{}, fmt.Errorf("%w: there are none", ErrUnavailable)
+	case damaged:
+		return Record{}, fmt.Errorf("%w: the record of key %s cannot be read", ErrUnavailable, id)
 	case !match:
 		return Record{}, fmt.Errorf("key %s: %w", id, ErrUnknown)
 	case record.RevokedAt != nil:

@@ -55,6 +55,9 @@ func TestTable_Authenticate(t *testing.T) {
 			if table.compare(8, noon) || !table.compare(7, noon) {
 				t.Error("compare does not tell one revision from another")
 			}
+			if !table.compare(6, noon) {
+				t.Error("a table beyond the bucket's answer lags")
+			}
 			got, err := table.authenticate(test.text, test.scope, noon.Add(test.age))
 			if !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)

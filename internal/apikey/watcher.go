@@ -123,8 +123,8 @@ func (w *Watcher) watchOnce(ctx context.Context) error {
 				seen = u.at
 			}
 			delete(loading, u.id)
-			if record, ok := w.read(ctx, u); ok {
-				loading[u.id] = record
+			if !u.deleted {
+				loading[u.id] = w.read(ctx, u)
 			}
 		default:
 			w.changed(ctx, u)
@@ -146,18 +146,15 @@ func (w *Watcher) awaitLag(ctx context.Context, cancel context.CancelCauseFunc) 
 	}
 }
 
-// read is the record in an update, if there is one that can be read.
-func (w *Watcher) read(ctx context.Context, u update) (Record, bool) {
-	if u.deleted {
-		return Record{}, false
-	}
+// read is the record in an update, or one without a hash if it cannot be read.
+func (w *Watcher) read(ctx context.Context, u update) Record {
 	record, err := decodeRecord(u.id, u.value)
 	if err != nil {
 		w.gauges.damaged.Inc()
-		w.log.ErrorContext(ctx, "record of a key cannot be read, so the key is refused", "error", err)
-		return Record{}, false
+		w.log.ErrorContext(ctx, "record of a key cannot be read, so the key cannot be judged", "error", err)
+		return Record{ID: u.id}
 	}
-	return record, true
+	return record
 }
 
 func (w *Watcher) loaded(records map[string]Record, seen position) {
@@ -172,14 +169,20 @@ func (w *Watcher) loaded(records map[string]Record, seen position) {
 }
 
 func (w *Watcher) changed(ctx context.Context, u update) {
-	record, ok := w.read(ctx, u)
+	var record Record
+	if !u.deleted {
+		record = w.read(ctx, u)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = u.at
-	if ok {
-		w.table.put(record, u.at.revision)
-	} else {
+	switch {
+	case u.deleted:
 		w.table.remove(u.id, u.at.revision)
+	case len(record.Hash) == 0:
+		w.table.damage(u.id, u.at.revision)
+	default:
+		w.table.put(record, u.at.revision)
 	}
 }
 
@@ -200,8 +203,14 @@ func (w *Watcher) compare(ctx context.Context) {
 
 // equal says whether the table holds the bucket's last change; true, too, when
 // the bucket does not say: a new watch would be of no use then.
+//
+// A table that is beyond the answer is right if it got there while the question
+// was under way. If it was there before, the bucket has lost what it had.
 func (w *Watcher) equal(ctx context.Context) bool {
 	asked := time.Now()
+	w.mu.Lock()
+	before := w.seen
+	w.mu.Unlock()
 	look, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
 	last, err := w.source.last(look)
@@ -211,7 +220,8 @@ func (w *Watcher) equal(ctx context.Context) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.seen.equal(last) && w.table.compare(last.revision, asked)
+	overtaken := w.seen.revision > last.revision && (before.equal(last) || before.revision < last.revision)
+	return (w.seen.equal(last) || overtaken) && w.table.compare(last.revision, asked)
 }
 
 // pause waits d and returns false when ctx ends first.

@@ -20,9 +20,10 @@ import (
 type fakeBucket struct {
 	mu      sync.Mutex
 	history []update
-	deaf    bool  // watches bring what is there at their start, and no change
-	mute    error // last fails
-	hung    bool  // watches never come to the end of what is there
+	deaf    bool   // watches bring what is there at their start, and no change
+	mute    error  // last fails
+	hung    bool   // watches never come to the end of what is there
+	asked   func() // runs once, between a question for the last change and its answer
 	watches int
 	changed chan struct{}
 }
@@ -93,11 +94,43 @@ func (b *fakeBucket) follow(ctx context.Context, see func(update) error) error {
 
 func (b *fakeBucket) last(context.Context) (position, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.mute != nil || len(b.history) == 0 {
-		return position{}, b.mute
+	last, err, asked := position{}, b.mute, b.asked
+	b.asked = nil
+	if err == nil && len(b.history) > 0 {
+		last = b.history[len(b.history)-1].at
 	}
-	return b.history[len(b.history)-1].at, nil
+	b.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
+	return last, err
+}
+
+// A change that the watch brings while the bucket is asked for its last one
+// does not make the watch look broken; a bucket that went back does.
+//
+//nolint:paralleltest // a bubble must not be parallel
+func TestWatcher_OvertakesTheAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, bucket *fakeBucket, w *Watcher) {
+		t.Helper()
+		text, record := mustNew(t)
+		_, other := mustNew(t)
+		bucket.put(t, record)
+		after(time.Second)
+		bucket.put(t, other)
+		after(time.Second)
+		bucket.set(func(b *fakeBucket) {
+			b.asked = func() { bucket.put(t, record.revoked(time.Now())); after(time.Millisecond) }
+		})
+		if !w.equal(t.Context()) {
+			t.Error("a table that is beyond the answer lags")
+		}
+		expect(t, w, text, ErrRevoked)
+		bucket.set(func(b *fakeBucket) { b.history = b.history[:1] })
+		if w.equal(t.Context()) {
+			t.Error("a bucket that went back was not noticed")
+		}
+	})
 }
 
 // inBubble runs a watcher on a fake bucket.

@@ -2,6 +2,7 @@ package unreal
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nexero-vr/nexero/internal/event"
 )
@@ -109,8 +110,9 @@ func (d *decoding) readTopMember(name string, i int) (end int) {
 		// sent_at corrects times and is not stored, so a sent_at that nobody can
 		// read corrects nothing and harms nothing.
 		var present, ok bool
-		d.sentAt, _, present, ok, end = timeAt(s, i)
-		d.hasSentAt = present && ok
+		var form timeForm
+		d.sentAt, form, present, ok, end = timeAt(s, i)
+		d.hasSentAt, d.sentDoubt = present && ok, doubt(d.sentAt, form)
 		return end
 	default:
 		end, _ = scanValue(s, i, d.limits.Depth)
@@ -137,7 +139,9 @@ func (d *decoding) readEvents(i int) (end int) {
 		return i + 1
 	}
 	for index := 0; ; index++ {
-		if index >= d.limits.Events {
+		// Lists that a later one replaces count too: they cost as much.
+		d.elements++
+		if d.elements > d.limits.Events {
 			d.refusal = tooManyEvents(d.limits.Events, i)
 			return ^i
 		}
@@ -181,6 +185,9 @@ func (d *decoding) finish() {
 		if t.propsEnd > t.propsStart {
 			e.Props = texts[t.propsStart:t.propsEnd]
 		}
+		if len(e.Props) > 0 && strings.IndexByte(e.Props[1:], '{') >= 0 {
+			e.Props = maskCredentials(e.Props)
+		}
 		if refusal := d.settle(e, t, correction, home); refusal.code != "" {
 			d.reject(e.Index, refusal.code, refusal.name, refusal.detail, t.start, t.end)
 			continue
@@ -195,6 +202,7 @@ func (d *decoding) finish() {
 	if early > 0 && len(b.Rejected) > early {
 		slices.SortFunc(b.Rejected, func(x, y event.Rejection) int { return x.Index - y.Index })
 	}
+	d.scrub()
 }
 
 // settle gives an event its corrected time and its session and checks it last.
@@ -202,7 +210,7 @@ func (d *decoding) settle(e *event.Event, t *trace, clocks correction, home int)
 	shift := clocks.shiftOf(e.OccurredAt)
 	e.ClockShiftMS = shift
 	e.OccurredAt += event.Micros(shift) * 1000
-	if e.OccurredAt > clocks.latest {
+	if e.OccurredAt > clocks.latest+t.doubt {
 		return futureVerdict(e.OccurredAt, d.batch.ReceivedAt)
 	}
 	session := home

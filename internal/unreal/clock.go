@@ -100,6 +100,19 @@ func coarse(at event.Micros, form timeForm) bool {
 	}
 }
 
+// doubt returns how far a time may lie from the one that the client meant: half
+// a step for one that a 32-bit float rounded.
+func doubt(at event.Micros, form timeForm) event.Micros {
+	switch {
+	case !coarse(at, form):
+		return 0
+	case form == formMillis:
+		return millisStep / 2
+	default:
+		return secondsStep / 2
+	}
+}
+
 // timeAt reads the time that begins at i, in any form. present is false for
 // null and the empty string. ok is false for a value that is no time; end is
 // behind it all the same.

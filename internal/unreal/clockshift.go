@@ -28,7 +28,7 @@ func (d *decoding) correction() correction {
 	received := d.batch.ReceivedAt
 	c := correction{latest: received + allowedSkew}
 	if d.hasSentAt {
-		c.shift = sentShift(received, d.sentAt)
+		c.shift = sentShift(received, d.sentAt, d.sentDoubt)
 	}
 	if d.hasDead {
 		// Cut, not rounded: the newest event must not lie behind its receipt.
@@ -38,9 +38,10 @@ func (d *decoding) correction() correction {
 }
 
 // sentShift returns the shift for a request that says it was sent at sentAt, in
-// milliseconds, rounded; 0 when its clock is believed.
-func sentShift(received, sentAt event.Micros) int64 {
-	if sentAt <= received+allowedSkew {
+// milliseconds, rounded; 0 when its clock is believed. within is how far sentAt
+// may lie from what was meant: rounding alone is no sign of a wrong clock.
+func sentShift(received, sentAt, within event.Micros) int64 {
+	if sentAt <= received+allowedSkew+within {
 		return 0
 	}
 	return -int64(sentAt-received+500) / 1000

@@ -82,7 +82,9 @@ type decoding struct {
 	sessionBad  bool
 	batchID     string
 	sentAt      event.Micros
+	sentDoubt   event.Micros // how far sentAt may lie from what the client meant
 	hasSentAt   bool
+	elements    int // of all lists named events
 	seenEvents  bool
 	badEvents   bool
 	eventsStart int
@@ -100,6 +102,8 @@ type decoding struct {
 	kept   [fieldCount]member
 
 	members  []member // of the current object, those that need a second look
+	names    propNames
+	losers   []member // of the current container, whose names are taken in props
 	props    []byte   // of all events, one behind the other
 	traces   []trace  // of each event in batch.Events
 	sessions sessionTable
@@ -128,6 +132,8 @@ func (d *Decoder) begin(req *Request, text string, b *event.Batch) *decoding {
 
 // end gives the memory back and lets go of the body.
 func (d *Decoder) end(work *decoding) {
+	clear(work.names.few[:cap(work.names.few)]) // they hold the body
+	work.names.forget()
 	clear(work.traces)
 	work.sessions.forget()
 	props := work.props[:0]
@@ -136,6 +142,8 @@ func (d *Decoder) end(work *decoding) {
 	}
 	*work = decoding{
 		members:  work.members[:0],
+		names:    work.names,
+		losers:   work.losers[:0],
 		traces:   work.traces[:0],
 		props:    props,
 		sessions: work.sessions,

@@ -46,13 +46,23 @@ func (d *decoding) eventsRead() int { return len(d.batch.Events) + len(d.batch.R
 // accepted: a repeat may be judged differently.
 func (d *decoding) sessionForID() string {
 	text := d.session
-	if text == "" {
+	if unsetSession(text) {
 		text = d.firstSession
 	}
 	if id, ok := event.NormaliseSessionID(text); ok {
 		return id
 	}
 	return text
+}
+
+// unsetSession reports whether a text is an id that was never set: none at all,
+// an all-zero GUID, empty braces.
+func unsetSession(text string) bool {
+	if text == "" {
+		return true
+	}
+	id, ok := event.NormaliseSessionID(text)
+	return !ok && (id != "" || strings.Trim(text, " \t\r\n{}()") == "")
 }
 
 // credentials are the parameters that carry keys, without case and separators.

@@ -74,6 +74,12 @@ func TestIdentity_BatchID(t *testing.T) {
 		// The session counts even of an event that is rejected: a repeat may accept it.
 		`{"batch_id":"7","events":[5,{"event_type":"cta","timestamp":1963799990,"session_id":"` + testSession + `"},{"session_id":"other"}]}`,
 		`{"batch_id":"7","events":[{"session_id":"` + testSession + `"}]}`,
+		// An id that was never set is none.
+		`{"batch_id":"7","session_id":"00000000000000000000000000000000","events":[{"session_id":"` + testSession + `"}]}`,
+		`{"batch_id":"7","session_id":"{}","events":[{"session_id":"{}"},{"session_id":"` + testSession + `"}]}`,
+		`{"batch_id":"7","session_id":{},"events":[{"session_id":"` + testSession + `"}]}`,
+		`{"batch_id":"7","session_id":null,"events":[{"session_id":"` + testSession + `"}]}`,
+		`{"batch_id":"7","session_id":"","events":[{"session_id":"` + testSession + `"}]}`,
 	} {
 		if of(same) != base {
 			t.Errorf("%s has another id", same)

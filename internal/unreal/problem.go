@@ -201,7 +201,7 @@ func plainName(name string) string {
 			return '?'
 		}
 		return r
-	}, cut(name, maxNameInError))
+	}, event.Scrub(cut(name, maxNameInError)))
 }
 
 // excerpt returns the value at i as an error may quote it.
@@ -218,9 +218,9 @@ func excerpt(s string, i int) string {
 	}
 	end = max(end, min(i+1, len(s)))
 	if end-i <= maxExcerpt {
-		return strconv.QuoteToASCII(s[i:end])
+		return strconv.QuoteToASCII(event.Scrub(s[i:end]))
 	}
-	return strconv.QuoteToASCII(cut(s[i:end], maxExcerpt)) + "…"
+	return strconv.QuoteToASCII(event.Scrub(cut(s[i:end], maxExcerpt))) + "…"
 }
 
 // cut shortens s to limit bytes without splitting a character.

@@ -13,9 +13,10 @@ import (
 // allows: NUL, lone surrogates, bytes that are no UTF-8, numbers beyond
 // numeric. The scans mark such values; appendMember refuses them.
 //
-// Of equal names jsonb keeps the last one. The order is therefore the order of
-// precedence: members that we do not know, then event_data's, then attributes',
-// then metadata's.
+// Of equal names in one object jsonb keeps the last one. Of equal names in
+// different places the first place has the name: the event itself, event_data,
+// attributes, metadata. A member whose name is taken stays within an object
+// named like its container, so that nothing is lost.
 
 // resolveAll looks at everything that was put aside: first aliases, then the
 // members of event_data and attributes fill fields that nothing has filled;
@@ -26,13 +27,13 @@ func (d *decoding) resolveAll() {
 		d.resolve(false)
 	}
 	if now.keep != 0 {
-		d.resolveContainer(fieldEventData)
-		d.resolveContainer(fieldAttributes)
 		for f := fieldType; f < fieldMetadata; f++ {
 			if now.keep.has(f) {
 				d.appendMember(&d.kept[f])
 			}
 		}
+		d.resolveContainer(fieldEventData)
+		d.resolveContainer(fieldAttributes)
 	}
 	now.event.Props = d.closeProps()
 }
@@ -43,6 +44,7 @@ func (d *decoding) resolveContainer(f field) {
 		return
 	}
 	container := &d.kept[f]
+	d.names.place = f
 	switch {
 	case d.isAbsent(container):
 	case container.value.marks&markDepth != 0:
@@ -54,6 +56,7 @@ func (d *decoding) resolveContainer(f field) {
 		d.rememberAll(container.value)
 		d.resolve(true)
 	}
+	d.appendLosers(container)
 }
 
 // rememberAll puts the members of an object aside that was scanned before.
@@ -159,19 +162,57 @@ func lenientAlias(f field) bool {
 }
 
 // appendMember adds a member to the event's props, or notes why it cannot.
+// Members that carry a credential are left out. A member whose name has been
+// taken by another place waits for appendLosers.
 func (d *decoding) appendMember(m *member) {
+	name := memberName(d.text[m.nameStart:m.nameEnd], m.value.marks)
+	if isCredential(name) {
+		return
+	}
 	if code := d.storable(span{m.nameStart, m.value.end, m.value.marks}); code != "" {
 		d.propFault(code, plainName(d.text[m.nameStart:m.nameEnd]), m.value.start)
+		return
+	}
+	if !d.names.claim(name) {
+		d.losers = append(d.losers, *m)
 		return
 	}
 	lead := byte(',')
 	if len(d.props) == d.current.propsStart {
 		lead = '{'
 	}
+	d.appendPair(lead, m)
+}
+
+// appendPair writes a member as it was sent.
+func (d *decoding) appendPair(lead byte, m *member) {
 	d.props = append(d.props, lead, '"')
 	d.props = append(d.props, d.text[m.nameStart:m.nameEnd]...)
 	d.props = append(d.props, '"', ':')
 	d.props = append(d.props, d.text[m.value.start:m.value.end]...)
+}
+
+// appendLosers writes what is left of a container when the names of some of its
+// members were taken. That is never longer than the container was.
+func (d *decoding) appendLosers(container *member) {
+	if len(d.losers) == 0 {
+		return
+	}
+	d.names.place = fieldCount // nobody's: its name must not be taken at all
+	name := d.text[container.nameStart:container.nameEnd]
+	for !d.names.claim(memberName(name, container.value.marks)) {
+		name += "_"
+	}
+	d.props = append(d.props, ',', '"')
+	d.props = append(d.props, name...)
+	d.props = append(d.props, '"', ':')
+	lead := byte('{')
+	for k := range d.losers {
+		d.appendPair(lead, &d.losers[k])
+		lead = ','
+	}
+	d.props = append(d.props, '}')
+	d.losers = d.losers[:0]
 }
 
 // closeProps adds metadata's members and closes the object. Props that are
@@ -182,21 +223,24 @@ func (d *decoding) closeProps() (whole string) {
 		metadata := &d.kept[fieldMetadata]
 		v := metadata.value
 		code := d.storable(v)
-		first := skipSpace(d.text, v.start+1)
+		d.names.place = fieldMetadata
 		switch {
 		case d.isAbsent(metadata):
 		case code != "":
 			d.propFault(code, fieldNames[fieldMetadata], v.start)
 		case d.text[v.start] != '{':
 			d.appendMember(metadata)
-		case d.text[first] == '}':
-		case len(d.props) == from:
+		case d.text[skipSpace(d.text, v.start+1)] == '}':
+		case len(d.props) == from && !hasCredential(d.text[v.start:v.end]):
 			return d.text[v.start:v.end]
 		default:
-			d.props = append(d.props, ',')
-			d.props = append(d.props, d.text[first:v.end]...)
-			return ""
+			d.members = d.members[:0]
+			d.rememberAll(v)
+			for k := range d.members {
+				d.appendMember(&d.members[k])
+			}
 		}
+		d.appendLosers(metadata)
 	}
 	if len(d.props) > from {
 		d.props = append(d.props, '}')

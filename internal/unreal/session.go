@@ -70,7 +70,7 @@ type sessionReading struct {
 	session           string
 	start, end        event.Micros
 	hasStart, hasEnd  bool
-	startAt           *member // where the start was read
+	startAt, endAt    *member // where they were read
 	fine              bool    // some time did not go through a 32-bit float
 	declared          time.Duration
 	hasDeclared       bool
@@ -106,6 +106,7 @@ func (d *decoding) readSession(req *Request) (SessionPost, *BodyError) {
 	if r.report.Props = d.closeProps(); r.report.Props == "" {
 		r.report.Props = string(d.props)
 	}
+	r.report.Props = maskCredentials(r.report.Props)
 	if d.current.bad.has(fieldProps) {
 		return SessionPost{}, d.memberError(fieldProps, d.faults[fieldProps].code, d.faults[fieldProps].at)
 	}
@@ -117,6 +118,7 @@ func (d *decoding) collectMembers() (end int) {
 	s := d.text
 	d.current = eventState{}
 	d.members = d.members[:0]
+	d.names.forget()
 	i := skipSpace(s, skipSpace(s, 0)+1)
 	more := i >= len(s) || s[i] != '}'
 	if !more {
@@ -193,6 +195,7 @@ func (d *decoding) readSessionMember(r *sessionReading, m *member) *BodyError {
 		r.startAt = m
 		r.start, r.hasStart, code = d.sessionTime(r, m)
 	case fieldEnd:
+		r.endAt = m
 		r.end, r.hasEnd, code = d.sessionTime(r, m)
 	case fieldSession:
 		if r.session, code, _ = textAt(d.text, m.value.start, d.limits.StringBytes); code != "" {
@@ -208,8 +211,9 @@ func (d *decoding) readSessionMember(r *sessionReading, m *member) *BodyError {
 		d.batchID, _, _ = textAt(d.text, m.value.start, d.limits.StringBytes)
 	case fieldSentAt:
 		var present, ok bool
-		d.sentAt, _, present, ok, _ = timeAt(d.text, m.value.start)
-		d.hasSentAt = present && ok
+		var form timeForm
+		d.sentAt, form, present, ok, _ = timeAt(d.text, m.value.start)
+		d.hasSentAt, d.sentDoubt = present && ok, doubt(d.sentAt, form)
 	case fieldLength:
 		r.declared, r.hasDeclared = lengthAt(d.text, m.value.start)
 		d.appendMember(m)
@@ -244,8 +248,8 @@ func (d *decoding) memberError(f field, code event.Code, at int) *BodyError {
 	}
 }
 
-// placeInTime corrects the declared times. Both move together; only a start
-// that was never set is dropped, and kept in props, when the end is a real time.
+// placeInTime corrects the declared times. Both move together; only one that
+// was never set is dropped, and kept in props, when the other is a real time.
 func (d *decoding) placeInTime(r *sessionReading) *BodyError {
 	received := d.batch.ReceivedAt
 	startDead, endDead := r.hasStart && r.start < deadClock, r.hasEnd && r.end < deadClock
@@ -253,6 +257,9 @@ func (d *decoding) placeInTime(r *sessionReading) *BodyError {
 	case startDead && r.hasEnd && !endDead:
 		r.hasStart = false
 		d.appendMember(r.startAt)
+	case endDead && r.hasStart && !startDead:
+		r.hasEnd = false
+		d.appendMember(r.endAt)
 	case startDead && endDead:
 		r.report.ClockShiftMS = int64(received-max(r.start, r.end)) / 1000
 	case startDead && !r.hasEnd:
@@ -261,7 +268,7 @@ func (d *decoding) placeInTime(r *sessionReading) *BodyError {
 		r.report.ClockShiftMS = int64(received-r.end) / 1000
 	}
 	if r.report.ClockShiftMS == 0 && d.hasSentAt {
-		r.report.ClockShiftMS = sentShift(received, d.sentAt)
+		r.report.ClockShiftMS = sentShift(received, d.sentAt, d.sentDoubt)
 	}
 	for _, declared := range [...]struct {
 		at      event.Micros
@@ -314,5 +321,6 @@ func (d *decoding) report(req *Request, r *sessionReading) (SessionPost, *BodyEr
 	}
 	b.Sessions = append(b.Sessions, event.Session{Key: entry.key, ClientID: post.SessionID})
 	b.Report = &r.report
+	d.scrub()
 	return post, nil
 }

@@ -51,8 +51,9 @@ type member struct {
 // trace ties an event in the batch to its bytes until the batch is finished.
 type trace struct {
 	start, end           int
-	session              string // its own, empty for the batch's
-	propsStart, propsEnd int    // in decoding.props; equal when it has none there
+	session              string       // its own, empty for the batch's
+	doubt                event.Micros // see doubt
+	propsStart, propsEnd int          // in decoding.props; equal when it has none there
 }
 
 // fault is why an event is refused.
@@ -71,6 +72,7 @@ func (d *decoding) readEvent(index, i int) (end int) {
 	b.Events = append(b.Events, event.Event{Index: index})
 	d.current = eventState{event: &b.Events[len(b.Events)-1], start: i, propsStart: len(d.props)}
 	d.members = d.members[:0]
+	d.names.forget()
 	i = skipSpace(s, i+1)
 	if i < len(s) && s[i] == '}' {
 		d.closeEvent(i + 1)
@@ -163,7 +165,7 @@ func (d *decoding) closeEvent(end int) {
 	if end-now.start <= d.limits.EventBytes {
 		d.resolveAll()
 	}
-	if d.firstSession == "" && !now.bad.has(fieldSession) {
+	if d.firstSession == "" && !now.bad.has(fieldSession) && !unsetSession(now.session) {
 		d.firstSession = now.session
 	}
 	e := now.event
@@ -185,7 +187,7 @@ func (d *decoding) closeEvent(end int) {
 		}
 	}
 	d.traces = append(d.traces, trace{
-		start: now.start, end: end, session: now.session,
+		start: now.start, end: end, session: now.session, doubt: doubt(e.OccurredAt, now.form),
 		propsStart: now.propsStart, propsEnd: len(d.props),
 	})
 }
