@@ -60,14 +60,16 @@ type process struct {
 	command *exec.Cmd
 	dataDir string
 	output  *bytes.Buffer
-	ended   chan error
+	// ended is closed when the process has ended, with err.
+	ended chan struct{}
+	err   error
 }
 
 // up starts `nexero up` with its own data directory and waits until it is ready.
 // Settings are NEXERO_* names; secrets go this way, as an operator would do it.
 func up(t *testing.T, dataDir string, settings []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, dataDir: dataDir, output: new(bytes.Buffer), ended: make(chan error, 1)}
+	p := &process{t: t, dataDir: dataDir, output: new(bytes.Buffer), ended: make(chan struct{})}
 	args = append([]string{"up", "--data-dir", dataDir, "--log-format", "json"}, args...)
 	p.command = exec.Command(program, args...)
 	p.command.Stdout, p.command.Stderr = p.output, p.output
@@ -75,7 +77,10 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 	if err := p.command.Start(); err != nil {
 		t.Fatalf("start %v: %v", args, err)
 	}
-	go func() { p.ended <- p.command.Wait() }()
+	go func() {
+		defer close(p.ended)
+		p.err = p.command.Wait()
+	}()
 	t.Cleanup(p.cleanup)
 	p.run()
 	return p
@@ -103,9 +108,8 @@ func (p *process) run() local.RunFile {
 			return run
 		}
 		select {
-		case err := <-p.ended:
-			p.ended <- err
-			p.t.Fatalf("nexero up ended before it was ready: %v\n%s", err, p.tail())
+		case <-p.ended:
+			p.t.Fatalf("nexero up ended before it was ready: %v\n%s", p.err, p.tail())
 		case <-ctx.Done():
 			p.t.Fatalf("nexero up is not ready: %v\n%s", err, p.tail())
 		default:
@@ -141,9 +145,8 @@ func (p *process) stop() {
 func (p *process) await() error {
 	p.t.Helper()
 	select {
-	case err := <-p.ended:
-		p.ended <- err
-		return err
+	case <-p.ended:
+		return p.err
 	case <-time.After(patience):
 		p.t.Fatalf("process %d does not end\n%s", p.command.Process.Pid, p.tail())
 		return nil
