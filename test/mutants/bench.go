@@ -97,11 +97,24 @@ func (b *bench) run(ctx context.Context, pkg, dir, program string, timeout time.
 		return verdict{outcome: survived}
 	case watch.by != "":
 		return verdict{outcome: caught, by: watch.by, output: out}
+	case stopped(err):
+		// By somebody else: that says nothing about the mutant.
+		return verdict{outcome: broken, by: "its tests were stopped", output: out}
 	case strings.Contains(out, "panic: test timed out"):
 		return verdict{outcome: caught, by: "its tests hang", output: out}
 	default:
 		return verdict{outcome: caught, by: "the test program died: " + err.Error(), output: out}
 	}
+}
+
+// stopped reports whether err is a program that was asked to end.
+func stopped(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGINT)
 }
 
 // watch takes a test program's output and reports the first failure. It is
