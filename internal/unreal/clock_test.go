@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +244,11 @@ func FuzzTime(f *testing.F) {
 		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006.01.02-15.04.05.000"} {
 			want, err := time.Parse(layout, text)
 			if err != nil || want.Year() < 2 || want.Year() > 9998 {
+				continue
+			}
+			// time.Parse also takes an hour of one digit and a comma, which the engine
+			// never writes in its own form.
+			if dotted := "2006.01.02-15.04.05.000"; layout == dotted && (len(text) != len(dotted) || strings.Contains(text, ",")) {
 				continue
 			}
 			if rounded := event.MicrosOf(want.Add(500 * time.Nanosecond)); !ok || at != rounded {

@@ -146,10 +146,16 @@ func offsetInBody(body, text string, offset int) int64 {
 		return int64(mark + offset)
 	}
 	units := 0
-	for _, r := range text[:min(offset, len(text))] {
-		if units++; r > 0xffff {
+	for at := 0; at < min(offset, len(text)); units++ {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		switch {
+		case r > 0xffff:
 			units++
+		case r == utf8.RuneError && size == 1:
+			// Half of a pair, which transcode wrote as three bytes that are no UTF-8.
+			size = 3
 		}
+		at += size
 	}
 	return int64(mark + 2*units)
 }

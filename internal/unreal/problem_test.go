@@ -48,6 +48,7 @@ func TestBodyError(t *testing.T) {
 		{"empty", ``, CodeEmptyBody, 0, "", "VaRest, set the request's content type to JSON"},
 		{"white space", " \r\n\t\x00\x00", CodeEmptyBody, 0, "", "content type"},
 		{"byte order mark alone", "\xef\xbb\xbf", CodeEmptyBody, 0, "", "content type"},
+		{"UTF-16, cut off behind half a pair", "\"\x00000\xdd00", CodeTruncatedBody, 8, "", "cut off"},
 		{"a list", ` []`, CodeNotAnObject, 1, "", "a list"},
 		{"null", `null`, CodeNotAnObject, 0, "", "null"},
 		{"a string", `"x"`, CodeNotAnObject, 0, "", "a string"},
