@@ -53,12 +53,14 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 		Scopes: []apikey.Scope{apikey.ScopePost, apikey.ScopeRead, apikey.ScopeAdmin},
 	}
 	key := p.cfg.Parts.APIKey.Reveal()
+	made := false
 	var err error
 	if key == "" {
 		// The file comes first: a key in the bucket that nobody knows is no use.
 		key, err = keptSecret(filepath.Join(p.cfg.Local.DataDir, keyFileName), func() (string, error) {
-			made, _, err := apikey.New(spec, time.Now(), rand.Reader)
-			return made, err
+			made = true
+			text, _, err := apikey.New(spec, time.Now(), rand.Reader)
+			return text, err
 		})
 	}
 	if err != nil {
@@ -68,18 +70,24 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("local: API key: %w", err)
 	}
-	if record, err = p.registerKey(ctx, record); err != nil {
+	if record, err = p.registerKey(ctx, record, made); err != nil {
 		return "", err
 	}
 	if record.RevokedAt != nil {
 		return "", fmt.Errorf("local: API key %s was revoked; remove %s for a new one", record.ID, keyFileName)
 	}
-	return key, p.mirrorKey(ctx, record)
+	if err := p.mirrorKey(ctx, record); err != nil {
+		// Intake stands alone: it must start while the database is away. The next
+		// start mirrors the key.
+		p.log.LogAttrs(ctx, slog.LevelWarn, "api key not mirrored in the database",
+			slog.String("key_id", record.ID), slog.Any("error", err))
+	}
+	return key, nil
 }
 
 // registerKey puts record into the bucket unless it is there, and returns what
-// is there. A key that was revoked stays revoked.
-func (p *pipeline) registerKey(ctx context.Context, record apikey.Record) (_ apikey.Record, err error) {
+// is there. A key that was revoked stays revoked. made says that the key is new.
+func (p *pipeline) registerKey(ctx context.Context, record apikey.Record, made bool) (_ apikey.Record, err error) {
 	conn, err := queue.Connect(ctx, queue.Config{URL: p.run.NATSURL, CredsFile: p.cfg.Queue.CredsFile}, p.log, nil, queue.Operator)
 	if err != nil {
 		return record, err
@@ -94,10 +102,16 @@ func (p *pipeline) registerKey(ctx context.Context, record apikey.Record) (_ api
 	if !errors.Is(err, apikey.ErrUnknown) {
 		return known, err
 	}
-	// A bucket that was lost does not know what was revoked; the mirror does.
-	if revoked, err := p.revokedInMirror(ctx, record.ID); err != nil || revoked {
-		record.RevokedAt = &record.CreatedAt
-		return record, err
+	// A bucket that was lost does not know what was revoked; the mirror does. A
+	// key that this run just made cannot be in it.
+	if !made {
+		revokedAt, err := p.revokedInMirror(ctx, record.ID)
+		if err != nil {
+			return record, fmt.Errorf("local: ask whether API key %s was revoked, which the queue does not know: %w", record.ID, err)
+		}
+		if record.RevokedAt = revokedAt; revokedAt != nil {
+			return record, nil
+		}
 	}
 	p.log.LogAttrs(ctx, slog.LevelInfo, "api key registered", slog.String("key_id", record.ID), slog.String("tenant", record.Tenant))
 	return record, bucket.Put(ctx, record)
@@ -116,15 +130,19 @@ func (p *pipeline) withMirror(ctx context.Context, do func(*postgres.Store) erro
 	return do(mirror)
 }
 
-func (p *pipeline) revokedInMirror(ctx context.Context, id string) (revoked bool, err error) {
+// revokedInMirror returns when the database saw the key revoked, nil if it did
+// not.
+func (p *pipeline) revokedInMirror(ctx context.Context, id string) (at *time.Time, err error) {
 	err = p.withMirror(ctx, func(mirror *postgres.Store) error {
 		rows, err := mirror.ListKeys(ctx)
 		for _, row := range rows {
-			revoked = revoked || row.ID == id && row.RevokedAt != nil
+			if row.ID == id {
+				at = row.RevokedAt
+			}
 		}
 		return err
 	})
-	return revoked, err
+	return at, err
 }
 
 // mirrorKey keeps the record in the database too, so that a lost bucket can be

@@ -216,3 +216,48 @@ func awaitEvents(t *testing.T, database string, n int) {
 	}
 	t.Error("the repeat does not arrive")
 }
+
+// rule 6: neither a first start nor a restart of intake needs the database.
+func TestUp_IntakeStartsWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 2 {
+		run, stop := start(t, settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats,ingest",
+			"NEXERO_DATABASE_URL=postgres://nobody:hidden@127.0.0.1:1/nowhere"))
+		if status, answer := post(t, run); status != http.StatusAccepted {
+			t.Errorf("answer %d %v", status, answer)
+		}
+		if err := stop(); err != nil {
+			t.Fatalf("stop: %v", err)
+		}
+	}
+}
+
+// A queue that was lost does not know that the key was revoked; the database does.
+//
+// rule 8
+func TestUp_RevokedKeyIsNotRevived(t *testing.T) {
+	t.Parallel()
+	dir, database := t.TempDir(), testkit.Database(t)
+	cfg := func() *config.Up {
+		return settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_DATABASE_URL="+database, "NEXERO_SERVICES=nats,ingest")
+	}
+	_, stop := start(t, cfg())
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.WithoutCancel(t.Context()))
+	if tag, err := db.Exec(t.Context(), `UPDATE nexero.api_keys SET revoked_at = now()`); err != nil || tag.RowsAffected() != 1 {
+		t.Fatalf("revoke in the mirror: %v, %v", tag, err)
+	}
+	if err := os.Rename(filepath.Join(dir, "nats"), filepath.Join(dir, "nats-lost")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Up(t.Context(), cfg(), testkit.Logger(t), Options{}); err == nil || !strings.Contains(err.Error(), "was revoked") {
+		t.Errorf("error %v, want one that says that the key was revoked", err)
+	}
+}
