@@ -283,8 +283,8 @@ CREATE TABLE nexero.damaged_messages (
     message    bytea NOT NULL
 );
 COMMENT ON TABLE nexero.damaged_messages IS
-    'Queue messages that no version of the program can read, kept whole. A row here means that acknowledged events are not in nexero.events: it pages someone.';
+    'Queue messages that were not loaded whole, kept as they were: nobody can read them, or PostgreSQL refused one of their batches as such. A row here means that acknowledged events are not in nexero.events: it pages someone.';
 COMMENT ON COLUMN nexero.damaged_messages.digest IS 'SHA-256 of message, so that a redelivery is kept once.';
 COMMENT ON COLUMN nexero.damaged_messages.written_at IS 'When it was kept.';
-COMMENT ON COLUMN nexero.damaged_messages.reason IS 'What the decoder said.';
+COMMENT ON COLUMN nexero.damaged_messages.reason IS 'Why: what the decoder or PostgreSQL said, and which batches.';
 COMMENT ON COLUMN nexero.damaged_messages.message IS 'The message''s bytes.';

@@ -143,14 +143,3 @@ func checksum(body string) string {
 
 // hashOf is what is kept of a key.
 func hashOf(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
-
-// Redact is what may be shown of a text that a client sent as its key: prefix,
-// environment and id of a key, nothing of anything else.
-func Redact(text string) string {
-	id, environment, err := parse(text)
-	if err != nil {
-		return "(malformed)"
-	}
-	code, _ := short(environment)
-	return prefix + "_" + code + "_" + id + "_…"
-}

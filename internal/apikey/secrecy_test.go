@@ -21,7 +21,7 @@ func TestSecrecy(t *testing.T) {
 	secret := text[len(text)-secretLength-checksumLength:]
 	var out bytes.Buffer
 	for _, log := range []*slog.Logger{slog.New(slog.NewTextHandler(&out, nil)), slog.New(slog.NewJSONHandler(&out, nil))} {
-		log.Info("made", "key", record, "text", Redact(text), "nothing", Redact("no key "+text))
+		log.Info("made", "key", record)
 	}
 	fmt.Fprintf(&out, "%v %+v %#v %s\n", record, record, record, record)
 

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 const (
@@ -205,9 +204,6 @@ func natsURL(address, password string) string {
 
 // URL is the address for clients, with the password if there is one.
 func (n *NATS) URL() string { return n.url }
-
-// InProcess connects a client without a socket. Credentials are still asked for.
-func (n *NATS) InProcess() nats.Option { return nats.InProcessServer(n.server) }
 
 // Stop ends the server: clients are cut off, files are closed, the directory is
 // free. It waits until ctx is done and can be called again, then waiting for the

@@ -86,10 +86,6 @@ func TestNATS_AsksForThePassword(t *testing.T) {
 		t.Fatalf("with the password: %v", err)
 	}
 	conn.Close()
-	if conn, err = nats.Connect("", server.InProcess(), nats.UserInfo("nexero", "correct horse/battery@staple")); err != nil {
-		t.Fatalf("in process with the password: %v", err)
-	}
-	conn.Close()
 	if _, err = nats.Connect(server.server.ClientURL()); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("without the password: %v, want an authorization error", err)
 	}

@@ -53,9 +53,6 @@ func (b *Builder) Add(batch []byte) {
 // Len returns how many bytes the message would have if it were sealed now.
 func (b *Builder) Len() int { return max(len(b.buf), headerSize) }
 
-// Count returns the number of batches added.
-func (b *Builder) Count() int { return int(b.count) }
-
 // Seal returns the finished message, which the caller owns, and empties the
 // builder.
 func (b *Builder) Seal() []byte {

@@ -20,13 +20,8 @@ type KeyRow struct {
 	RevokedAt *time.Time
 }
 
-// Errors about keys.
-var (
-	// ErrKeyUnknown is a key id that the mirror does not have.
-	ErrKeyUnknown = errors.New("postgres: no such key")
-	// ErrKeyTaken is a key id that belongs to another key.
-	ErrKeyTaken = errors.New("postgres: the key id belongs to another key")
-)
+// ErrKeyTaken is a key id that belongs to another key.
+var ErrKeyTaken = errors.New("postgres: the key id belongs to another key")
 
 // LEAST ignores NULL: the earlier revocation wins, and none is no revocation.
 const putKey = `
@@ -53,20 +48,6 @@ func (s *Store) PutKey(ctx context.Context, key KeyRow) error {
 		return fmt.Errorf("postgres: put key %s: %w", key.ID, err)
 	case tag.RowsAffected() == 0:
 		return fmt.Errorf("%w: %s", ErrKeyTaken, key.ID)
-	}
-	return nil
-}
-
-// RevokeKey marks a key as revoked at the given time; one that is revoked keeps
-// its earlier time. The error is ErrKeyUnknown when there is no such key.
-func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) error {
-	const revoke = "UPDATE nexero.api_keys SET revoked_at = LEAST(revoked_at, $2) WHERE key_id = $1"
-	tag, err := s.pool.Exec(ctx, revoke, id, at)
-	switch {
-	case err != nil:
-		return fmt.Errorf("postgres: revoke key %s: %w", id, err)
-	case tag.RowsAffected() == 0:
-		return fmt.Errorf("%w: %s", ErrKeyUnknown, id)
 	}
 	return nil
 }

@@ -44,9 +44,6 @@ func Get() Build {
 	return describe(release, info)
 }
 
-// String returns this binary's version in one word or two; see [Build.String].
-func String() string { return Get().String() }
-
 // String returns the version and, where it was recorded, the commit: "v1.2.3",
 // "devel 0123456789ab", "devel 0123456789ab+changes".
 func (b Build) String() string {

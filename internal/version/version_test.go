@@ -54,7 +54,7 @@ func TestDescribe(t *testing.T) {
 				t.Errorf("describe (-want +got):\n%s", diff)
 			}
 			if got.String() != test.text {
-				t.Errorf("String() = %q, want %q", got.String(), test.text)
+				t.Errorf("Get().String() = %q, want %q", got.String(), test.text)
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func TestDescribe(t *testing.T) {
 
 func TestString_NeverEmpty(t *testing.T) {
 	t.Parallel()
-	if String() == "" {
-		t.Error("String() is empty")
+	if Get().String() == "" {
+		t.Error("Get().String() is empty")
 	}
 }
