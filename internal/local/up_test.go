@@ -21,14 +21,18 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// settings are the defaults, changed by env.
+// settings are the defaults, changed by env. A stop takes the queue with it at
+// once, which may cost a message that a worker is giving back: then it comes
+// again after the ack wait, here a short one.
 func settings(t *testing.T, env ...string) *config.Up {
 	t.Helper()
 	flags := pflag.NewFlagSet("up", pflag.ContinueOnError)
 	if err := config.Register[config.Up](flags); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load[config.Up](flags, append(env, "NEXERO_LISTEN=127.0.0.1:0", "NEXERO_METRICS_LISTEN=127.0.0.1:0"))
+	cfg, err := config.Load[config.Up](flags, append(env, "NEXERO_LISTEN=127.0.0.1:0", "NEXERO_METRICS_LISTEN=127.0.0.1:0",
+		"NEXERO_QUEUE_ACK_WAIT=5s", "NEXERO_LOAD_TIMEOUT=4s", "NEXERO_DATABASE_STATEMENT_TIMEOUT=3s",
+		"NEXERO_DATABASE_LOCK_TIMEOUT=2s", "NEXERO_DATABASE_IDLE_TIMEOUT=4s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +59,8 @@ func start(t *testing.T, cfg *config.Up) (run RunFile, stop func() error) {
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("Up ended before it was ready: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("Up is never ready")
 	}
 	return run, stop
 }
@@ -76,6 +82,14 @@ func post(t *testing.T, run RunFile) (status int, answer map[string]any) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, answer
+}
+
+// refused runs what is not meant to become ready and returns why it does not.
+func refused(t *testing.T, cfg *config.Up) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	return Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(RunFile) { cancel() }})
 }
 
 const oneEvent = `{"session_id":"7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8","events":[{"event_type":"zone_enter","timestamp":1763800000.25,"zone_name":"kitchen"}]}`
@@ -123,7 +137,7 @@ func TestUp_OneProcessADataDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	_, _ = start(t, settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats"))
-	err := Up(t.Context(), settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats"), testkit.Logger(t), Options{})
+	err := refused(t, settings(t, "NEXERO_DATA_DIR="+dir, "NEXERO_SERVICES=nats"))
 	if err == nil || !strings.Contains(err.Error(), "is used by another process") {
 		t.Errorf("error %v", err)
 	}
@@ -139,7 +153,7 @@ func TestUp_SaysWhatAServiceNeeds(t *testing.T) {
 		t.Run(test.services, func(t *testing.T) {
 			t.Parallel()
 			cfg := settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES="+test.services)
-			err := Up(t.Context(), cfg, testkit.Logger(t), Options{})
+			err := refused(t, cfg)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q in it", err, test.want)
 			}
@@ -163,8 +177,7 @@ func TestUp_GivenKey(t *testing.T) {
 	if status, _ := post(t, given); status != http.StatusUnauthorized {
 		t.Errorf("without a key: status %d, want 401", status)
 	}
-	err := Up(t.Context(), settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY=secret-nonsense"),
-		testkit.Logger(t), Options{})
+	err := refused(t, settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,ingest", "NEXERO_API_KEY=secret-nonsense"))
 	if err == nil || strings.Contains(err.Error(), "secret-nonsense") {
 		t.Errorf("error %v, want one without the key", err)
 	}
@@ -257,7 +270,7 @@ func TestUp_RevokedKeyIsNotRevived(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "nats"), filepath.Join(dir, "nats-lost")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Up(t.Context(), cfg(), testkit.Logger(t), Options{}); err == nil || !strings.Contains(err.Error(), "was revoked") {
+	if err := refused(t, cfg()); err == nil || !strings.Contains(err.Error(), "was revoked") {
 		t.Errorf("error %v, want one that says that the key was revoked", err)
 	}
 }
