@@ -25,6 +25,14 @@ type Property struct {
 	OriginX, OriginY float32
 }
 
+// zone returns the time zone in which the property's days begin.
+func (p Property) zone() *time.Location {
+	if p.Zone == nil {
+		return time.UTC
+	}
+	return p.Zone
+}
+
 // contributor collects the rows of one session.
 type contributor struct {
 	property string
@@ -37,11 +45,7 @@ type contributor struct {
 // A visit counts on the day on which it began, the session on the day on which
 // it started, everything else on the day, or in the hour, in which it was.
 func (f *Facts) Contributions(p Property) Contributions {
-	zone := p.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	c := &contributor{property: f.PropertyID, zone: zone}
+	c := &contributor{property: f.PropertyID, zone: p.zone()}
 	c.visits(f)
 	c.transitions(f.Visits)
 	c.looks(f.Looks)

@@ -20,6 +20,7 @@ const (
 	FloorHeatmapDaily
 	EventsHourly
 	PropertiesDaily
+	CustomersDaily // of customers; all others are of sessions
 
 	tableEnd // keep last
 )
@@ -97,6 +98,12 @@ var tables = [tableEnd]Columns{ //nolint:gochecknoglobals // a table that never 
 		[]KeyColumn{KeyProperty, KeyDay},
 		[]string{"duration_ms", "active_ms", "engaged", "high_intent", "events", "over_limit"},
 		"duration_bins",
+	},
+	CustomersDaily: {
+		"customers_daily",
+		[]KeyColumn{KeyProperty, KeyDay},
+		[]string{"repeat_visitors"},
+		"",
 	},
 }
 
@@ -205,8 +212,8 @@ type Bin struct {
 // Row is what is added to one aggregate row.
 type Row struct {
 	Key
-	// Refs counts sessions: 1 in what a session contributes. A row of the table
-	// is deleted when its refs reach 0.
+	// Refs counts sessions, or customers in CustomersDaily: 1 in what one of them
+	// contributes. A row of the table is deleted when its refs reach 0.
 	Refs int64
 	// Sums has one number for each of the table's sum columns.
 	Sums []int64
@@ -225,11 +232,11 @@ func (r *Row) Counts() []int64 {
 }
 
 // Contributions is a list of rows with ascending keys, none of them all zeros:
-// what a session contributes, or a difference of such lists. A list is never
+// what a session or a customer contributes, or a difference of such lists. A list is never
 // changed after it was made; lists share rows.
 type Contributions []Row
 
-// Add returns a + b, row by row: what several sessions contribute together.
+// Add returns a + b, row by row: what several of them contribute together.
 func Add(a, b Contributions) Contributions { return combine(a, b, 1) }
 
 // Difference returns new - old: what has to be added to the aggregates when a

@@ -9,6 +9,9 @@
 // becomes known later, a new formula and an erasure are one operation, a
 // difference of two lists ([Difference]).
 //
+// A customer's sessions mean something together ([CustomerContributions]): the
+// customer is the second unit, and is added by the same differences.
+//
 // # Promises
 //
 // The state is a function of the set of events and reports, whatever the order
@@ -54,6 +57,8 @@
 //
 // Each pose weighs min(time to the next pose, 1 s) for its cell of 25 cm; the
 // last one weighs nothing. Levels default to 0.
+//
+// Names longer than [MaxNameBytes] are shortened, customer and property too.
 //
 // A session folds the events within 24 h of its first one and at most 500,000 of
 // them; the others are counted ([Facts.OverLimit]) and nothing else.

@@ -204,6 +204,10 @@ func (s *State) Full() bool { return s.events >= MaxEvents }
 // Empty reports whether nothing was folded: no event and no report.
 func (s *State) Empty() bool { return !s.received.known }
 
+// LastReceived is the last time of receipt of anything that was folded, 0 when
+// nothing was.
+func (s *State) LastReceived() event.Micros { return s.received.last }
+
 // ForgetPath drops the path and keeps none from now on. The path is motion
 // data and lives as long as raw poses; the other facts live longer.
 func (s *State) ForgetPath() {

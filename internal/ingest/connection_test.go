@@ -72,16 +72,15 @@ func head(headers ...string) string {
 }
 
 // eventually waits for something that happens on another goroutine.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
+	limit := time.After(20 * time.Second) // and not the test's context: cleanups wait, too
 	for !holds() {
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
-			t.Fatalf("never happened: %s", what)
-		case <-time.After(20 * time.Second):
+		case <-limit:
 			t.Fatalf("never happened: %s", what)
 		}
 	}

@@ -1,0 +1,57 @@
+package facts
+
+import (
+	"time"
+
+	"github.com/nexero-vr/nexero/internal/event"
+)
+
+// CustomerSession is what a customer's facts need to know of one of the
+// customer's sessions. A session without a start is none: nothing says on which
+// day it was.
+type CustomerSession struct {
+	// PropertyID is where it was, "" while unknown.
+	PropertyID string
+	// Start and End are as in Facts. Either may be declared, so the end may lie
+	// before the start or in the future.
+	Start, End event.Micros
+}
+
+// RepeatAfter is how long before a session's start an earlier one must have
+// ended for the customer to be a repeat visitor.
+const RepeatAfter = 30 * time.Minute
+
+// CustomerContributions returns what a customer adds to the aggregates, given
+// all sessions of the customer in the tenant, in any order. properties are
+// those that are known.
+//
+// A customer counts once for each property and day on which a session began. The
+// customer is a repeat visitor there if one of these sessions began RepeatAfter
+// or longer after the end of another session, at whatever property. A session
+// that ends before it starts counts as ended when it started, since it has no
+// length; one whose end is still to come counts as ended then, whatever time it
+// is now. So an older session that arrives late, or an end that moves, can change
+// what later sessions mean.
+func CustomerContributions(sessions []CustomerSession, properties map[string]Property) Contributions {
+	if len(sessions) == 0 {
+		return nil
+	}
+	// No session starts after its own end, so whether any other one had ended in
+	// time is whether the first end of all lies far enough back.
+	firstEnd := event.Latest
+	for i := range sessions {
+		firstEnd = min(firstEnd, max(sessions[i].Start, sessions[i].End))
+	}
+	repeatFrom := firstEnd + event.Micros(RepeatAfter.Microseconds())
+	repeats := make(map[Key]bool)
+	for i := range sessions {
+		s := &sessions[i]
+		key := Key{Table: CustomersDaily, Property: s.PropertyID, Day: localDay(s.Start, properties[s.PropertyID].zone())}
+		repeats[key] = repeats[key] || s.Start >= repeatFrom
+	}
+	rows := make(Contributions, 0, len(repeats))
+	for key, repeat := range inOrder(repeats, func(a, b Key) int { return a.Compare(&b) }) {
+		rows = append(rows, Row{Key: key, Refs: 1, Sums: []int64{int64(bit(repeat))}})
+	}
+	return rows
+}
