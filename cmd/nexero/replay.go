@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -50,20 +49,8 @@ again.`,
 }
 
 func runReplay(cmd *cobra.Command, o operator, file string, flags replayFlags) error {
-	if flags.url == "" || flags.key == "" {
-		run, err := o.running(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if run.URL == "" && flags.url == "" {
-			return fmt.Errorf("the pipeline in %s has no ingest; name one with --url", o.cfg.Local.DataDir)
-		}
-		if flags.url == "" {
-			flags.url = run.URL
-		}
-		if flags.key == "" {
-			flags.key = run.APIKey
-		}
+	if err := o.target(cmd.Context(), &flags.url, &flags.key); err != nil {
+		return err
 	}
 	flags.options.File = file
 	if stderr := cmd.ErrOrStderr(); obs.IsTerminal(stderr) {

@@ -39,7 +39,7 @@ func Run(ctx context.Context, client *Client, options Options) (*Summary, error)
 	if err != nil {
 		return nil, err
 	}
-	player := player{client: client, options: options, start: time.Now(), summary: newSummary()}
+	player := player{client: client, options: options, pace: StartPace(options.Speed), summary: EmptySummary()}
 	group, ctx := errgroup.WithContext(ctx)
 	if options.Speed == 0 {
 		group.SetLimit(options.Connections)
@@ -50,7 +50,7 @@ func Run(ctx context.Context, client *Client, options Options) (*Summary, error)
 		}
 	}
 	err = group.Wait()
-	player.summary.Elapsed = time.Since(player.start)
+	player.summary.Elapsed = time.Since(player.pace.start)
 	if err != nil {
 		return player.summary, fmt.Errorf("replay %s: %w", options.File, err)
 	}
@@ -90,7 +90,7 @@ func readTours(file string) ([][]recording.Request, error) {
 type player struct {
 	client  *Client
 	options Options
-	start   time.Time
+	pace    Pace
 
 	// mu guards summary.
 	mu      sync.Mutex
@@ -101,7 +101,7 @@ type player struct {
 func (p *player) tour(ctx context.Context, requests []recording.Request, copyNumber int) error {
 	for i := range requests {
 		request := requests[i].ForCopy(copyNumber)
-		if err := p.waitFor(ctx, request.AtMS); err != nil {
+		if err := p.pace.Wait(ctx, request.AtMS); err != nil {
 			return err
 		}
 		answer, err := p.client.Post(ctx, request.Path, request.Headers, []byte(request.Body))
@@ -109,7 +109,7 @@ func (p *player) tour(ctx context.Context, requests []recording.Request, copyNum
 			return err
 		}
 		p.mu.Lock()
-		p.summary.add(answer)
+		p.summary.Add(answer)
 		p.mu.Unlock()
 		if p.options.Progress != nil {
 			p.options.Progress(answer)
@@ -118,12 +118,23 @@ func (p *player) tour(ctx context.Context, requests []recording.Request, copyNum
 	return nil
 }
 
-// waitFor waits for a request's place in the recording at the chosen speed.
-func (p *player) waitFor(ctx context.Context, atMS int64) error {
-	if p.options.Speed == 0 {
+// Pace says when requests are due. It is safe for concurrent use.
+type Pace struct {
+	start time.Time
+	speed float64
+}
+
+// StartPace begins now and goes on at a multiple of real time; 0 waits for
+// nothing.
+func StartPace(speed float64) Pace { return Pace{start: time.Now(), speed: speed} }
+
+// Wait waits until a request is due that is made atMS milliseconds after the
+// first. The error is the context's.
+func (p Pace) Wait(ctx context.Context, atMS int64) error {
+	if p.speed == 0 {
 		return ctx.Err()
 	}
-	at := time.Duration(float64(atMS) / p.options.Speed * float64(time.Millisecond))
+	at := time.Duration(float64(atMS) / p.speed * float64(time.Millisecond))
 	timer := time.NewTimer(time.Until(p.start.Add(at)))
 	defer timer.Stop()
 	select {

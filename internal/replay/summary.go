@@ -8,7 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Summary is what came of a replay.
+// Summary is what came of a replay; [EmptySummary] makes one.
 type Summary struct {
 	// Answered counts the requests that got a final answer, Refused those of
 	// them with a status of 4xx.
@@ -32,11 +32,13 @@ type Summary struct {
 // longestLatency bounds the histogram; slower answers count as this slow.
 const longestLatency = 10 * time.Minute
 
-func newSummary() *Summary {
+// EmptySummary returns the summary of nothing yet.
+func EmptySummary() *Summary {
 	return &Summary{latency: hdrhistogram.New(1, longestLatency.Microseconds(), 3)}
 }
 
-func (s *Summary) add(a Answer) {
+// Add counts an answer. It is for one goroutine at a time.
+func (s *Summary) Add(a Answer) {
 	s.Answered++
 	s.Accepted += a.Processed
 	s.Rejected += a.Failed
