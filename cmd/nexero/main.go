@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	_ "time/tzdata" // the days of properties are the same on every machine
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/lifecycle"

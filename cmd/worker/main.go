@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // the days of properties are the same on every machine
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/daemon"

@@ -57,12 +57,16 @@ func TestLoad_Defaults(t *testing.T) {
 			AckWait: 30 * time.Second, RequestTimeout: 5 * time.Second,
 		},
 		Database: Database{
-			URL: databaseURL, MaxConns: 8, StatementTimeout: 15 * time.Second,
+			URL: databaseURL, MaxConns: 12, StatementTimeout: 15 * time.Second,
 			LockTimeout: 5 * time.Second, IdleTimeout: 10 * time.Second, PoseRetention: 30 * 24 * time.Hour,
+			EventRetention: 396 * 24 * time.Hour,
 		},
 		Loading: Loading{
 			Loops: 2, GatherMessages: 64, GatherBytes: 16 << 20, GatherEvents: 50000,
 			GatherAge: 20 * time.Millisecond, LoadTimeout: 20 * time.Second,
+		},
+		Rollup: Rollup{
+			Loops: 1, Interval: 2 * time.Second, Sessions: 64, Pause: 250 * time.Millisecond, YieldAfter: 5 * time.Second,
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -169,7 +173,9 @@ func TestLoad_Refuses(t *testing.T) {
 		{name: "between settings", env: []string{"NEXERO_LOAD_TIMEOUT=40s"}, want: []string{
 			"load_timeout (--load-timeout, NEXERO_LOAD_TIMEOUT) is 40s, which is not below queue_ack_wait (--queue-ack-wait, NEXERO_QUEUE_ACK_WAIT) with 30s",
 		}},
-		{name: "too few connections", env: []string{"NEXERO_WORKER_LOOPS=8"}, want: []string{"database_max_conns", "is 8, too few for worker_loops"}},
+		{name: "too few connections", env: []string{"NEXERO_WORKER_LOOPS=8"}, want: []string{"database_max_conns", "is 12, too few for worker_loops"}},
+		{name: "too few connections for roll-ups", env: []string{"NEXERO_ROLLUP_LOOPS=7"}, want: []string{"database_max_conns", "is 12, too few", "rollup_loops"}},
+		{name: "retentions", env: []string{"NEXERO_EVENT_RETENTION=7d"}, want: []string{"event_retention", "below pose_retention"}},
 		{name: "all at once", args: []string{"--gather-events=7"}, env: []string{"NEXERO_NOPE=1", "NEXERO_GATHER_AGE=soon"}, file: "x: 1", want: []string{
 			"NEXERO_NOPE", `"soon"`, `"x"`,
 		}},

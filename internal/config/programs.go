@@ -15,13 +15,14 @@ type Ingest struct {
 }
 
 // Worker is the configuration of the process that loads the queue into
-// PostgreSQL.
+// PostgreSQL and keeps facts and aggregates up to date.
 type Worker struct {
 	Process  Process
 	Log      Log
 	Queue    Queue    `require:"nats_url"`
 	Database Database `require:"database_url"`
 	Loading  Loading
+	Rollup   Rollup
 }
 
 // Up is the configuration of all services in one process. Without a URL of a
@@ -34,6 +35,7 @@ type Up struct {
 	HTTP     HTTP
 	Intake   Intake
 	Loading  Loading
+	Rollup   Rollup
 	Local    Local `require:"data_dir"`
 	Parts    Parts
 }
@@ -54,7 +56,7 @@ func (u *Up) Ingest() Ingest {
 
 // Worker returns the part of u that the worker has.
 func (u *Up) Worker() Worker {
-	return Worker{Process: u.Process, Log: u.Log, Queue: u.Queue, Database: u.Database, Loading: u.Loading}
+	return Worker{Process: u.Process, Log: u.Log, Queue: u.Queue, Database: u.Database, Loading: u.Loading, Rollup: u.Rollup}
 }
 
 // Process is what every long-running program has.
@@ -84,12 +86,13 @@ type Queue struct {
 // Database is the PostgreSQL server.
 type Database struct {
 	URL                ConnURL       `name:"database_url" help:"PostgreSQL, as postgres://user:password@host/database or in the keyword form."`
-	MaxConns           int           `name:"database_max_conns" default:"8" min:"2" max:"1000" help:"Most connections that this process opens."`
+	MaxConns           int           `name:"database_max_conns" default:"12" min:"2" max:"1000" help:"Most connections that this process opens."`
 	RequireSyncStandby bool          `name:"require_sync_standby" help:"Refuse to load unless PostgreSQL waits for a synchronous standby at COMMIT."`
 	StatementTimeout   time.Duration `name:"database_statement_timeout" default:"15s" min:"1s" help:"Longest statement of a load; below queue_ack_wait."`
 	LockTimeout        time.Duration `name:"database_lock_timeout" default:"5s" min:"10ms" help:"Longest wait for a lock in a load; below database_statement_timeout."`
 	IdleTimeout        time.Duration `name:"database_idle_timeout" default:"10s" min:"1s" help:"Longest pause inside a transaction; below queue_ack_wait."`
 	PoseRetention      time.Duration `name:"pose_retention" default:"30d" min:"1d" max:"3650d" help:"How long raw poses are kept, the shortest retention: batches received longer ago are set aside, not loaded."`
+	EventRetention     time.Duration `name:"event_retention" default:"396d" min:"1d" max:"3650d" help:"How long all other raw events are kept, not below pose_retention; aggregates stay."`
 }
 
 // HTTP is how clients reach the edge.
@@ -124,6 +127,15 @@ type Loading struct {
 	LoadTimeout    time.Duration `name:"load_timeout" default:"20s" min:"1s" help:"Longest transaction; below queue_ack_wait."`
 }
 
+// Rollup is how facts and aggregates follow what was loaded.
+type Rollup struct {
+	Loops      int           `name:"rollup_loops" default:"1" min:"1" max:"64" help:"Loops that roll up sessions at the same time; customers have one more."`
+	Interval   time.Duration `name:"rollup_interval" default:"2s" min:"100ms" max:"5m" help:"How long a live session is left alone after a roll-up: about how old its facts get."`
+	Sessions   int           `name:"rollup_sessions" default:"64" min:"1" max:"10000" help:"Most sessions in one roll-up, which is one transaction."`
+	Pause      time.Duration `name:"rollup_pause" default:"250ms" min:"10ms" max:"1m" help:"Time between roll-ups while few sessions are due."`
+	YieldAfter time.Duration `name:"rollup_yield_after" default:"5s" min:"100ms" max:"24h" help:"Age of the oldest message in the queue beyond which roll-ups let loads go first."`
+}
+
 // Local is where a private instance lives.
 type Local struct {
 	DataDir string `name:"data_dir" check:"file" help:"Directory of a private instance; default: nexero in the user's state directory, for root /var/lib/nexero."`
@@ -133,4 +145,5 @@ type Local struct {
 type Parts struct {
 	Services []string `name:"services" default:"nats,postgres,ingest,worker" oneof:"nats,postgres,ingest,worker" help:"What to run in this process."`
 	APIKey   Secret   `name:"api_key" help:"Key to accept; default: one that is made once and kept."`
+	Demo     bool     `name:"demo" help:"Post invented tours once everything runs and print what became of them; not in production."`
 }

@@ -22,27 +22,41 @@ func (i *Intake) Validate() error {
 }
 
 // Validate reports time limits that would let a message be delivered again
-// while it is still being written: every wait in PostgreSQL must end first.
-func (w *Worker) Validate() error { return checkTimes(&w.Queue, &w.Database, &w.Loading) }
+// while it is still being written: every wait in PostgreSQL must end first. It
+// also reports too few connections for what runs at the same time, and
+// retentions that contradict each other.
+func (w *Worker) Validate() error { return checkWorker(w) }
 
 // Validate reports what [Worker.Validate] does.
-func (u *Up) Validate() error { return checkTimes(&u.Queue, &u.Database, &u.Loading) }
+func (u *Up) Validate() error {
+	w := u.Worker()
+	return checkWorker(&w)
+}
 
-func checkTimes(queue *Queue, database *Database, loading *Loading) error {
+// besideLoops is how many connections are used beside the loops' own: for
+// partitions, customers, retention and the look at what waits.
+const besideLoops = 4
+
+func checkWorker(w *Worker) error {
 	var errs []error
 	below := func(low string, shorter time.Duration, high string, longer time.Duration) {
 		if shorter >= longer {
 			errs = append(errs, fmt.Errorf("%s is %s, which is not below %s with %s", title(low), shorter, title(high), longer))
 		}
 	}
-	below("database_lock_timeout", database.LockTimeout, "database_statement_timeout", database.StatementTimeout)
-	below("database_statement_timeout", database.StatementTimeout, "load_timeout", loading.LoadTimeout)
-	below("database_idle_timeout", database.IdleTimeout, "queue_ack_wait", queue.AckWait)
-	below("load_timeout", loading.LoadTimeout, "queue_ack_wait", queue.AckWait)
-	// One connection more than loops: partitions are made beside the loads.
-	if database.MaxConns <= loading.Loops {
-		errs = append(errs, fmt.Errorf("%s is %d, too few for %s with %d and one more",
-			title("database_max_conns"), database.MaxConns, title("worker_loops"), loading.Loops))
+	below("database_lock_timeout", w.Database.LockTimeout, "database_statement_timeout", w.Database.StatementTimeout)
+	below("database_statement_timeout", w.Database.StatementTimeout, "load_timeout", w.Loading.LoadTimeout)
+	below("database_idle_timeout", w.Database.IdleTimeout, "queue_ack_wait", w.Queue.AckWait)
+	below("load_timeout", w.Loading.LoadTimeout, "queue_ack_wait", w.Queue.AckWait)
+	// A loop that waits for a connection would hold messages, or let facts age.
+	if needed := w.Loading.Loops + w.Rollup.Loops + besideLoops; w.Database.MaxConns < needed {
+		errs = append(errs, fmt.Errorf("%s is %d, too few for %s with %d, %s with %d and %d more",
+			title("database_max_conns"), w.Database.MaxConns, title("worker_loops"), w.Loading.Loops, title("rollup_loops"), w.Rollup.Loops, besideLoops))
+	}
+	// Loads go by the shorter retention: what is older has no partition.
+	if w.Database.EventRetention < w.Database.PoseRetention {
+		errs = append(errs, fmt.Errorf("%s is %s, below %s with %s",
+			title("event_retention"), w.Database.EventRetention, title("pose_retention"), w.Database.PoseRetention))
 	}
 	return errors.Join(errs...)
 }

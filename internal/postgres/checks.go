@@ -1,13 +1,12 @@
 package postgres
 
-// checks are the rules that ledger and rows keep. @kept is the first instant of
-// which no event has been dropped, @rejected_kept the same of rejected_events.
-// A ledger row is written again by a repeat that leaves other rejections as old
-// as they are, so these are dated by its receipt.
-//
-//nolint:gochecknoglobals // a table that never changes
-var checks = []check{
-	{"accepted events are stored", `
+// ledgerChecks are the rules that ledger and rows keep. @kept is the first
+// instant of which no event has been dropped, @rejected_kept the same of
+// rejected_events. A ledger row is written again by a repeat that leaves other
+// rejections as old as they are, so these are dated by its receipt.
+func ledgerChecks() []check {
+	return []check{
+		{"accepted events are stored", `
 SELECT 'batch ' || b.batch_id,
        CASE WHEN b.accepted <> coalesce(e.n, 0) THEN 'the ledger says ' || b.accepted || ' events, there are ' || coalesce(e.n, 0)
             ELSE 'the ledger says ' || b.late || ' late and ' || b.corrected || ' corrected, there are '
@@ -17,9 +16,10 @@ LEFT JOIN (SELECT batch_no, count(*) AS n, count(clock_shift_ms) AS corrected,
                   count(*) FILTER (WHERE received_at - occurred_at > @late_after::interval) AS late
            FROM nexero.events GROUP BY batch_no) e USING (batch_no)
 WHERE b.received_at >= @kept
+  AND NOT EXISTS (SELECT FROM nexero.batch_repeats r WHERE r.batch_id = b.batch_id AND r.received_at < @kept)
   AND (b.accepted <> coalesce(e.n, 0) OR b.late <> coalesce(e.late, 0) OR b.corrected <> coalesce(e.corrected, 0))`},
 
-	{"events have a position and their batch's time", `
+		{"events have a position and their batch's time", `
 SELECT 'events of batch ' || coalesce(b.batch_id::text, 'no. ' || e.batch_no) || ' received at ' || e.received_at,
        CASE WHEN e.lowest < 0 OR e.highest >= @positions THEN 'positions from ' || e.lowest || ' to ' || e.highest
             ELSE e.n || ' events received when neither the batch nor a repeat was' END
@@ -30,8 +30,8 @@ LEFT JOIN (SELECT DISTINCT batch_id, received_at FROM nexero.batch_repeats) r
        ON r.batch_id = b.batch_id AND r.received_at = e.received_at
 WHERE e.lowest < 0 OR e.highest >= @positions OR (e.received_at <> b.received_at AND r.batch_id IS NULL)`},
 
-	// Counted first and named afterwards: there can be as many as there are events.
-	{"an event is in one place once", `
+		// Counted first and named afterwards: there can be as many as there are events.
+		{"an event is in one place once", `
 SELECT 'batch ' || coalesce(b.batch_id, 'no. ' || u.batch_no) || ' event ' || u.event_index,
        u.stored || ' times stored, ' || u.rejected || ' times rejected'
 FROM (SELECT batch_no, event_index, count(*) FILTER (WHERE stored) AS stored, count(*) FILTER (WHERE NOT stored) AS rejected
@@ -42,7 +42,7 @@ FROM (SELECT batch_no, event_index, count(*) FILTER (WHERE stored) AS stored, co
       HAVING count(*) > 1) u
 LEFT JOIN (SELECT batch_no, min(batch_id::text) AS batch_id FROM nexero.batches GROUP BY batch_no) b USING (batch_no)`},
 
-	{"rejections are kept", `
+		{"rejections are kept", `
 SELECT 'batch ' || coalesce(l.batch_id::text, 'no. ' || batch_no) || ' event ' || event_index,
        CASE WHEN l.code IS NULL THEN 'rejected_events has it as ' || r.code || ', the ledger does not'
             WHEN r.code IS NULL THEN 'the ledger has it as ' || l.code || ', rejected_events does not'
@@ -53,7 +53,7 @@ FULL JOIN nexero.rejected_events r USING (batch_no, event_index)
 WHERE l.code IS DISTINCT FROM r.code
   AND NOT (r.code IS NULL AND l.since < @rejected_kept)`},
 
-	{"events have their batch and session", `
+		{"events have their batch and session", `
 SELECT 'events of batch no. ' || e.batch_no || ' and session no. ' || e.session_no,
        e.n || ' events ' || CASE WHEN b.batch_id IS NULL THEN 'without a batch'
                                  WHEN s.session_id IS NULL THEN 'without a session'
@@ -64,7 +64,7 @@ LEFT JOIN nexero.batches b USING (batch_no)
 LEFT JOIN nexero.sessions s USING (session_no)
 WHERE (b.batch_id IS NULL AND e.received_at >= @kept) OR s.session_id IS NULL OR b.tenant_id <> s.tenant_id`},
 
-	{"reports have their batch and session", `
+		{"reports have their batch and session", `
 SELECT 'report of batch no. ' || r.batch_no,
        CASE WHEN b.batch_id IS NULL THEN 'without a batch'
             WHEN b.batch_id <> r.batch_id THEN 'under batch ' || r.batch_id || ', the ledger says ' || b.batch_id
@@ -76,7 +76,7 @@ LEFT JOIN nexero.sessions s USING (session_no)
 WHERE (b.batch_id IS NULL AND r.received_at >= @kept) OR b.batch_id <> r.batch_id
    OR s.session_id IS NULL OR b.tenant_id <> s.tenant_id`},
 
-	{"rejections have their tenant and session", `
+		{"rejections have their tenant and session", `
 SELECT 'rejected event ' || r.event_index || ' of batch no. ' || r.batch_no,
        CASE WHEN b.tenant_id <> r.tenant_id THEN 'of tenant ' || r.tenant_id || ', its batch is of tenant ' || b.tenant_id
             WHEN s.session_id IS NULL THEN 'of session ' || r.session_id || ', which is not there'
@@ -87,7 +87,7 @@ LEFT JOIN nexero.sessions s USING (session_id)
 WHERE b.tenant_id <> r.tenant_id
    OR (r.session_id IS NOT NULL AND (s.session_id IS NULL OR s.tenant_id <> r.tenant_id))`},
 
-	{"types are known", `
+		{"types are known", `
 SELECT 'events of type ' || event_type || ' and class ' || class,
        count(*) || CASE WHEN min(t.name) IS NULL THEN ' of a type without a name' ELSE ' in the wrong class' END
 FROM nexero.events
@@ -97,13 +97,14 @@ WHERE t.name IS NULL
                     THEN @class_pose::smallint ELSE @class_other::smallint END
 GROUP BY event_type, class`},
 
-	{"a batch has a number of its own", `
+		{"a batch has a number of its own", `
 SELECT 'batch no. ' || batch_no, count(*) || ' batches have it'
 FROM nexero.batches
 GROUP BY batch_no
 HAVING count(*) > 1`},
 
-	{"no message is damaged", `
+		{"no message is damaged", `
 SELECT 'message ' || encode(digest, 'hex'), 'kept as damaged: ' || length(message) || ' bytes, ' || reason
 FROM nexero.damaged_messages`},
+	}
 }

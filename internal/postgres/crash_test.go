@@ -100,7 +100,7 @@ func TestLoad_CrashInTheMiddleLeavesNothing(t *testing.T) {
 			f.load(gatherOfEverything(t, "before")...)
 			for _, table := range []string{
 				"batches", "batch_repeats", "sessions", "events", "events_other_" + received.Format("20060102"),
-				"session_reports", "rejected_events", "session_touches",
+				"session_reports", "rejected_events", "session_touches", "quality_changes",
 			} {
 				before := f.everything()
 				gather := gatherOfEverything(t, table)

@@ -54,6 +54,11 @@ func (w window) refuses(d day) event.Code {
 	return ""
 }
 
+// drops reports whether retention may drop d. The day before the oldest one is
+// spared: a load that began before midnight, or that goes by a remembered time,
+// can still be writing to it.
+func (w window) drops(d day) bool { return d < w.oldest-1 }
+
 // span returns the days from first to last, both included.
 func span(first, last day) []day {
 	var days []day

@@ -19,10 +19,12 @@
 //     nobody else anything: the rest commits in the same attempt.
 //   - Days are UTC days of receipt. Partitions are made by [Store.EnsurePartitions]
 //     before they are needed; a day that cannot have one puts the batch aside.
+//     [Store.Drop] gives up days that are no longer kept, after
+//     [Store.SealSessions] has sealed what they meant.
 //
 // [Migrate] owns the schema's version, [Store.CheckDurable] refuses databases
-// that could lose what was committed, and [Store.Verify] compares ledger and
-// rows in one snapshot.
+// that could lose what was committed, and [Store.Verify] compares ledger, rows,
+// facts and aggregates in one snapshot.
 //
 // A Store is safe for concurrent use. The package starts no goroutines of its
 // own beyond the pool's. No address, password or payload is in an error or a

@@ -73,7 +73,7 @@ func TestCheckDurable(t *testing.T) {
 		{
 			"migrated by a newer program",
 			postgres.Config{URL: newer},
-			postgres.ErrSchemaNewer, "it has version 1000, this program knows up to 1",
+			postgres.ErrSchemaNewer, "it has version 1000, this program knows up to ",
 		},
 		{
 			"everything at once",
@@ -147,11 +147,12 @@ func TestOpen_ErrorsKeepThePassword(t *testing.T) {
 func TestOpen_RefusesSettingsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]postgres.Config{
-		"no URL":            {},
-		"no connections":    {URL: "postgres://localhost/x", MaxConns: -1},
-		"no time":           {URL: "postgres://localhost/x", StatementTimeout: time.Microsecond},
-		"lock outlasts":     {URL: "postgres://localhost/x", LockTimeout: time.Hour},
-		"retention of none": {URL: "postgres://localhost/x", PoseRetention: time.Hour},
+		"no URL":             {},
+		"no connections":     {URL: "postgres://localhost/x", MaxConns: -1},
+		"no time":            {URL: "postgres://localhost/x", StatementTimeout: time.Microsecond},
+		"lock outlasts":      {URL: "postgres://localhost/x", LockTimeout: time.Hour},
+		"retention of none":  {URL: "postgres://localhost/x", PoseRetention: time.Hour},
+		"poses kept longest": {URL: "postgres://localhost/x", PoseRetention: 400 * 24 * time.Hour},
 	} {
 		if store, err := postgres.Open(t.Context(), config, testkit.Logger(t), nil); err == nil {
 			store.Close()

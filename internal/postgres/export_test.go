@@ -1,9 +1,14 @@
 package postgres
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/nexero-vr/nexero/internal/facts"
 )
 
 // Pool lets a test see the connections as the server does.
@@ -18,6 +23,20 @@ const (
 	DeleteReplaced = deleteReplaced
 )
 
+// QualityCheck is what Verify asks of the data's quality.
+const QualityCheck = qualityCheck
+
+// Statements of a roll-up.
+const (
+	FindTouched      = findTouched
+	MakeFacts        = makeFacts
+	ClaimSessions    = claimSessions
+	TakeTouches      = takeTouches
+	ReadNewEvents    = readNewEvents
+	ReadWholeSession = readWholeSession
+	ReadReports      = readReports
+)
+
 // LineOf finds the line in an error of COPY.
 func LineOf(where string) int { return lineOf(where) }
 
@@ -25,3 +44,34 @@ func LineOf(where string) int { return lineOf(where) }
 func (s *Store) PretendTime(t time.Time) {
 	s.memory.clock.Store(&clockReading{ours: time.Now(), database: t})
 }
+
+// OpenTraced opens a Store whose statements a test sees as they are sent.
+func OpenTraced(ctx context.Context, config Config, tracer pgx.QueryTracer) (*Store, error) {
+	config = config.withDefaults()
+	remembered := newMemory()
+	pool, err := openPool(ctx, config, remembered)
+	if err != nil {
+		return nil, err
+	}
+	traced := pool.Config()
+	pool.Close()
+	traced.ConnConfig.Tracer = tracer
+	if pool, err = pgxpool.NewWithConfig(ctx, traced); err != nil {
+		return nil, err
+	}
+	return &Store{pool: pool, config: config, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), memory: remembered, mostFolded: facts.MaxEvents}, nil
+}
+
+// LookForUnsealed is the statement for one partition.
+func LookForUnsealed(partition string) string {
+	r, _ := parseRawDay(partition)
+	return unsealedQuery(r)
+}
+
+// AttachDay makes the partition of a table, events_pose and so on, and a day.
+func AttachDay(ctx context.Context, conn *pgx.Conn, table string, t time.Time) error {
+	return attachDays(ctx, conn, table, []day{dayOfTime(t)}, map[string]bool{})
+}
+
+// FoldAtMost lowers the number of events of a session that are read.
+func (s *Store) FoldAtMost(events int) { s.mostFolded = events }

@@ -144,11 +144,12 @@ func (f *fixture) begin(name string) {
 		}
 	}
 	f.exec("DELETE FROM nexero.damaged_messages")
+	f.exec("DELETE FROM rollup.data_quality_daily")
 }
 
 // storedTables are all tables that a load writes, but for the tenants, who stay.
 var storedTables = []string{
-	"batches", "batch_repeats", "sessions", "session_reports", "session_touches", "events", "rejected_events",
+	"batches", "batch_repeats", "sessions", "session_reports", "session_touches", "events", "rejected_events", "quality_changes",
 }
 
 func (f *fixture) wantEmpty() {

@@ -175,6 +175,7 @@ func (l *load) settleAgain(ctx context.Context, again []*delivery) error {
 		}
 		delete(inserted, name) // a second copy in this gather is a redelivery
 		l.result.Repeats++
+		d.entry.repeats++
 		l.merge(d)
 	}
 	return nil

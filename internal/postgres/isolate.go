@@ -127,7 +127,10 @@ func (c *copier) checkPartition(ctx context.Context, table string, bad *pendingR
 	if err != nil || attached {
 		return err
 	}
+	// The day may be one that retention has dropped. Then the remembered time is
+	// wrong as well, and the repeated load refuses the batch.
 	c.load.store.memory.days.forget()
+	c.load.store.memory.clock.Store(nil)
 	return &classedError{class: ClassRetry, err: fmt.Errorf("partition of %s is gone: %w", bad.delivery.day, cause)}
 }
 

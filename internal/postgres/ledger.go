@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,14 +28,16 @@ type entry struct {
 	digest      [16]byte
 	batchNo     int64
 	tenant      int32
-	// receivedAt is set for a row that we insert; a known row keeps its own.
-	receivedAt event.Micros
+	receivedAt  event.Micros
 	// fresh says that this transaction inserted the row.
 	fresh bool
-	// dirty says that the values below differ from the stored row.
-	dirty                     bool
-	accepted, late, corrected int
-	rejected                  map[int]event.Code // nil when empty
+	// dirty says that the counts differ from the stored row.
+	dirty bool
+	counts
+	// before is what the row said before this transaction, nothing when it was
+	// not there, and repeats is how many this transaction noted.
+	before  counts
+	repeats int
 }
 
 func (e *entry) reject(index int, code event.Code) {
@@ -141,7 +144,7 @@ func storableTime(t event.Micros) time.Time {
 }
 
 const lockEntries = `
-SELECT batch_id, batch_no, receipt_id, digest, tenant_id, accepted, late, corrected, rejected_indexes, rejected_codes
+SELECT batch_id, batch_no, receipt_id, digest, received_at, tenant_id, accepted, late, corrected, rejected_indexes, rejected_codes
 FROM nexero.batches
 WHERE batch_id = ANY($1)
 ORDER BY batch_id
@@ -174,17 +177,22 @@ func (l *load) lockBatches(ctx context.Context, candidates []*entry) (map[event.
 		id, receipt               [16]byte
 		batchNo                   int64
 		digest                    []byte
+		receivedAt                time.Time
 		tenant                    int32
 		accepted, late, corrected int
 		indexes                   []int
 		codes                     []string
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &batchNo, &receipt, &digest, &tenant, &accepted, &late, &corrected, &indexes, &codes}, func() error {
-		e := &entry{id: id, receipt: receipt, batchNo: batchNo, tenant: tenant, accepted: accepted, late: late, corrected: corrected}
+	into := []any{&id, &batchNo, &receipt, &digest, &receivedAt, &tenant, &accepted, &late, &corrected, &indexes, &codes}
+	_, err = pgx.ForEachRow(rows, into, func() error {
+		e := &entry{id: id, receipt: receipt, batchNo: batchNo, tenant: tenant, receivedAt: event.MicrosOf(receivedAt)}
 		copy(e.digest[:], digest)
+		e.counts = counts{accepted: accepted, late: late, corrected: corrected}
 		for i, index := range indexes {
 			e.reject(index, event.Code(codes[i]))
 		}
+		e.before = e.counts
+		e.before.rejected = maps.Clone(e.rejected)
 		known[e.id] = e
 		return nil
 	})

@@ -72,7 +72,7 @@ func TestLoad_RemembersNothingAfterABreak(t *testing.T) {
 	f := setup(t)
 	f.load(batch("a").poses(0).seal(t))
 	// What a restore to a moment before the load leaves.
-	f.exec("DELETE FROM nexero.events; DELETE FROM nexero.sessions; DELETE FROM nexero.session_touches; DELETE FROM nexero.batches; DELETE FROM nexero.tenants")
+	f.exec("DELETE FROM nexero.events; DELETE FROM nexero.sessions; DELETE FROM nexero.session_touches; DELETE FROM nexero.quality_changes; DELETE FROM nexero.batches; DELETE FROM nexero.tenants")
 	f.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nexero-worker'")
 	if _, err := f.store.Load(t.Context(), sealed(t)); err != nil {
 		f.wantRetry(err)

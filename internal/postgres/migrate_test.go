@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"io/fs"
 	"sync"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/testkit"
+	"github.com/nexero-vr/nexero/migrations"
 )
 
 // exec1 runs one statement on a connection of its own.
@@ -46,7 +48,11 @@ func TestMigrate_ManyAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	wantVersion(t, address, 1)
+	files, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, address, int32(len(files)))
 }
 
 func TestMigrate_RefusesANewerSchema(t *testing.T) {
@@ -82,13 +88,17 @@ func TestMigrations_NameEveryEventType(t *testing.T) {
 	f.want("SELECT max(event_type) - count(*) FROM nexero.event_types", "-1")
 }
 
+// Who reads the tables or the views finds in them what they mean.
 func TestMigrations_DescribeEverything(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
+	const ours = " IN ('nexero'::regnamespace, 'rollup'::regnamespace, 'analytics'::regnamespace)"
+	f.want("SELECT nspname FROM pg_namespace WHERE oid" + ours + " AND obj_description(oid, 'pg_namespace') IS NULL")
 	f.want(`SELECT c.oid::regclass::text FROM pg_class c
-	        WHERE c.relnamespace = 'nexero'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND obj_description(c.oid, 'pg_class') IS NULL
+	        WHERE c.relnamespace` + ours + ` AND c.relkind IN ('r', 'p', 'S', 'v') AND obj_description(c.oid, 'pg_class') IS NULL
 	          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')`)
 	f.want(`SELECT c.oid::regclass::text || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-	        WHERE c.relnamespace = 'nexero'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-	          AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL`)
+	        WHERE c.relnamespace` + ours + ` AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+	          AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL`)
+	f.want("SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace" + ours + " AND obj_description(oid, 'pg_proc') IS NULL")
 }

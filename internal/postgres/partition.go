@@ -254,10 +254,8 @@ func attachDays(ctx context.Context, conn *pgx.Conn, table string, days []day, a
 		made = append(made, name)
 		fmt.Fprintf(&sql, "CREATE TABLE IF NOT EXISTS %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);\n",
 			qualified(name), qualified(table))
-		fmt.Fprintf(&sql, "COMMENT ON TABLE %s IS 'Part of nexero.%s: %s of %s UTC.';\n",
-			qualified(name), table, partitionedBy(table), d)
-		fmt.Fprintf(&sql, "ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00');\n",
-			qualified(table), qualified(name), d, d+1)
+		fmt.Fprintf(&sql, "COMMENT ON TABLE %s IS '%s';\n", qualified(name), partitionComment(table, d))
+		sql.WriteString(attachStatement(table, d))
 	}
 	if len(made) == 0 {
 		return nil
@@ -274,6 +272,11 @@ func attachDays(ctx context.Context, conn *pgx.Conn, table string, days []day, a
 		attached[name] = true
 	}
 	return nil
+}
+
+func attachStatement(table string, d day) string {
+	return fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00');\n",
+		qualified(table), qualified(partitionName(table, d)), d, d+1)
 }
 
 // horizon returns for how many days from tomorrow on every table has its
@@ -305,9 +308,11 @@ func partitionName(table string, d day) string { return table + "_" + d.suffix()
 
 func qualified(table string) string { return "nexero." + table }
 
-func partitionedBy(table string) string {
+// partitionComment is also the mark by which a detached table is known as ours.
+func partitionComment(table string, d day) string {
+	by := "events received on the day"
 	if table == rejectedTable {
-		return "rows written on the day"
+		by = "rows written on the day"
 	}
-	return "events received on the day"
+	return fmt.Sprintf("Part of nexero.%s: %s of %s UTC.", table, by, d)
 }

@@ -8,11 +8,14 @@ import (
 	"maps"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/facts"
 )
 
 // Config says how to reach the database and how long to wait for it. Zero
@@ -37,6 +40,9 @@ type Config struct {
 	// PoseRetention is the shortest retention of raw events; default 30 days. A
 	// batch received on an earlier day has no partition and gets none.
 	PoseRetention time.Duration
+	// EventRetention is how long other raw events are kept; default 396 days,
+	// which is 13 months. It is no shorter than PoseRetention.
+	EventRetention time.Duration
 }
 
 // connectTimeout bounds one attempt to connect, so that a worker notices within
@@ -59,6 +65,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.LockTimeout, 10*time.Second)
 	orDefault(&c.IdleTimeout, 15*time.Second)
 	orDefault(&c.PoseRetention, 30*24*time.Hour)
+	orDefault(&c.EventRetention, 396*24*time.Hour)
 	return c
 }
 
@@ -74,6 +81,8 @@ func (c Config) validate() error {
 		return errors.New("postgres: the lock timeout is longer than the statement timeout and would never act")
 	case c.PoseRetention < 24*time.Hour:
 		return errors.New("postgres: events must be kept for a day at least")
+	case c.EventRetention < c.PoseRetention:
+		return errors.New("postgres: poses cannot be kept longer than other events")
 	}
 	return nil
 }
@@ -85,6 +94,11 @@ type Store struct {
 	log     *slog.Logger
 	metrics *Metrics
 	memory  *memory
+	// locations are time zones by name.
+	locations sync.Map
+	// mostFolded is how many events of a session are read to be folded.
+	mostFolded int
+	sealing    sealCursor
 }
 
 // Open makes the pool. It does not connect: a database that is down shows in
@@ -99,7 +113,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg prometheus.R
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg), memory: remembered}, nil
+	return &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg), memory: remembered, mostFolded: facts.MaxEvents}, nil
 }
 
 // Close waits for connections in use and closes the pool.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -23,6 +24,7 @@ type verdict int
 
 const (
 	good     verdict = iota
+	late             // good, days ago and by a clock that was not believed
 	bad              // the edge rejects it
 	poisoned         // the edge accepts it, PostgreSQL does not
 )
@@ -41,6 +43,7 @@ type modelled struct {
 	content, receipt int
 	stored           map[int]int        // index to the receipt that brought it
 	rejected         map[int]event.Code // index to reason
+	late             int
 }
 
 // model is what the tables must hold after any sequence of loads. It knows
@@ -89,7 +92,25 @@ func (k *modelled) put(index int, d delivered, reused event.Code) {
 		k.rejected[index] = event.RefusedByDatabase
 	default:
 		k.stored[index] = d.receipt
+		if d.verdicts[index] == late {
+			k.late++
+		}
 	}
+}
+
+// quality is what all that comes to.
+func (m *model) quality() map[string]int {
+	sums := map[string]int{"repeats": len(m.repeats), "batches": len(m.ledger)}
+	for _, k := range m.ledger {
+		sums["accepted"] += len(k.stored)
+		sums["received"] += len(k.stored) + len(k.rejected)
+		sums["late"] += k.late
+		sums["corrected"] += k.late
+		for _, code := range k.rejected {
+			sums["rejected "+string(code)]++
+		}
+	}
+	return sums
 }
 
 // lines renders the model as world.lines does the tables.
@@ -107,6 +128,11 @@ func (m *model) lines() []string {
 			}
 			lines = append(lines, fmt.Sprintf("batch %s rejected %d %s %s", key, index, code, form))
 			lines = append(lines, fmt.Sprintf("batch %s lists %d %s", key, index, code))
+		}
+	}
+	for what, n := range m.quality() {
+		if n != 0 {
+			lines = append(lines, fmt.Sprint("quality ", what, " ", n))
 		}
 	}
 	for repeat := range m.repeats {
@@ -138,6 +164,8 @@ func (w world) seal(d delivered) envelope.Batch {
 		switch v {
 		case good:
 			b.poses(index)
+		case late:
+			b.with(event.Event{Index: index, Type: event.Heartbeat, OccurredAt: b.ReceivedAt - lateness, ClockShiftMS: -1000})
 		case bad:
 			b.rejected(event.TimestampInFuture, index)
 		case poisoned:
@@ -146,6 +174,9 @@ func (w world) seal(d delivered) envelope.Batch {
 	}
 	return b.seal(w)
 }
+
+// lateness is how long ago a late event was.
+const lateness = event.Micros(3 * 24 * time.Hour / time.Microsecond)
 
 // lines reads the world's rows back in the model's words.
 func (w world) lines(ids, contents, receipts int) []string {
@@ -172,6 +203,10 @@ func (w world) lines(ids, contents, receipts int) []string {
 		 FROM nexero.batches CROSS JOIN unnest(rejected_indexes, rejected_codes) AS u (index, code)` + mine,
 		`SELECT 'batch', batch_id::text, 'repeat', r.receipt_id::text
 		 FROM nexero.batch_repeats r JOIN nexero.batches USING (batch_id)` + mine,
+		`SELECT 'quality', measure || CASE code WHEN '' THEN '' ELSE ' ' || code END, sum(n)::text
+		 FROM (SELECT tenant_id, measure, code, n FROM rollup.data_quality_daily
+		       UNION ALL SELECT tenant_id, measure, code, change FROM nexero.quality_changes) q JOIN nexero.tenants t USING (tenant_id)
+		 WHERE t.name = $1 GROUP BY measure, code HAVING sum(n) <> 0`,
 	} {
 		for _, line := range w.fixture.lines(query, w.tenant) {
 			fields := strings.Split(line, " ")
@@ -209,7 +244,7 @@ func TestLoad_AnySequenceEqualsTheModel(t *testing.T) {
 			if _, ok := all[key]; !ok {
 				d := delivered{id: key[0], content: key[1], receipt: key[2], tooOld: rapid.IntRange(0, 7).Draw(rt, "old") == 0}
 				for i := range d.verdicts {
-					d.verdicts[i] = rapid.SampledFrom([]verdict{good, good, bad, bad, poisoned}).Draw(rt, "verdict")
+					d.verdicts[i] = rapid.SampledFrom([]verdict{good, late, bad, bad, poisoned}).Draw(rt, "verdict")
 				}
 				all[key] = d
 			}
@@ -225,8 +260,16 @@ func TestLoad_AnySequenceEqualsTheModel(t *testing.T) {
 			if _, err := f.store.Load(t.Context(), gather); err != nil {
 				rt.Fatal(err)
 			}
+			if rapid.Bool().Draw(rt, "roll up") {
+				if _, err := f.store.RollCustomers(t.Context(), 10); err != nil {
+					rt.Fatal(err)
+				}
+			}
 			if diff := cmp.Diff(m.lines(), w.lines(ids, contents, receipts), cmpopts.EquateEmpty()); diff != "" {
 				rt.Fatalf("tables (-model +stored):\n%s", diff)
+			}
+			if wrong := f.qualityDifferences(); len(wrong) > 0 {
+				rt.Fatalf("data quality: %v", wrong)
 			}
 		}
 	})

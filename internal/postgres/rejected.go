@@ -136,7 +136,8 @@ FROM unnest($1::timestamptz[], $2::bigint[], $3::integer[], $4::smallint[], $5::
     AS new (received_at, batch_no, tenant_id, event_index, session_id, code, field, detail, correlation_id, form, payload)`
 
 // storeRest writes what depends on everything before: what was not stored, which
-// sessions got something, and the ledger rows that came out otherwise.
+// sessions got something, the ledger rows that came out otherwise, and what all
+// that changes of the data's quality.
 func (l *load) storeRest(ctx context.Context) error {
 	var batch pgx.Batch
 	if len(l.replaced) > 0 {
@@ -151,6 +152,7 @@ func (l *load) storeRest(ctx context.Context) error {
 	}
 	l.queueTouches(&batch)
 	l.queueUpdates(&batch)
+	l.queueQuality(&batch)
 	if batch.Len() == 0 {
 		return nil
 	}

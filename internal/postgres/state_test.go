@@ -17,6 +17,7 @@ func (f *fixture) everything() map[string][]string {
 		"session_touches": "to_jsonb(t)",
 		"events":          "to_jsonb(t)",
 		"rejected_events": "to_jsonb(t) - 'written_at'",
+		"quality_changes": "to_jsonb(t)",
 	} {
 		state[table] = f.lines("SELECT (" + columns + ")::text FROM nexero." + table + " t ORDER BY 1")
 	}

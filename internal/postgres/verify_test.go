@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/postgres"
@@ -32,8 +33,8 @@ func TestVerify_Totals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := postgres.Verification{Batches: 3, Events: 5, Sessions: 3, Rejected: 2, Repeats: 1}
-	if diff := cmp.Diff(want, got); diff != "" {
+	want := postgres.Verification{Batches: 3, Events: 5, Sessions: 3, Rejected: 2, Repeats: 1, Waiting: 3}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(postgres.Verification{}, "Aggregates")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -72,7 +73,7 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		},
 		{
 			"rejection nobody knows", "UPDATE nexero.batches SET rejected_indexes = NULL, rejected_codes = NULL WHERE rejected_indexes = '{4}'",
-			"rejections are kept", "rejected_events has it as invalid_text, the ledger does not", 0,
+			"rejections are kept", "rejected_events has it as invalid_text, the ledger does not", 2,
 		},
 		{
 			"rejection for another reason", "UPDATE nexero.rejected_events SET code = 'invalid_number' WHERE event_index = 4",
@@ -80,7 +81,7 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		},
 		{
 			"ledger row lost", "DELETE FROM nexero.batches WHERE accepted = 4",
-			"events have their batch and session", "4 events without a batch", 1,
+			"events have their batch and session", "4 events without a batch", 8,
 		},
 		{
 			"events in another tenant's session", "UPDATE nexero.events SET session_no = " + another + " WHERE event_index = 2",
@@ -110,13 +111,13 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		{"wrong class", "UPDATE nexero.events SET class = 0 WHERE event_index = 2", "types are known", "1 in the wrong class", 0},
 		{
 			"number given twice", "UPDATE nexero.batches SET batch_no = (SELECT batch_no FROM nexero.session_reports) WHERE batch_id = '" + id("batch", "other").String() + "'",
-			"a batch has a number of its own", "2 batches have it", 5,
+			"a batch has a number of its own", "2 batches have it", 6,
 		},
 		{
 			"damaged message", "INSERT INTO nexero.damaged_messages (digest, reason, message) VALUES ('\\xab', 'why', 'text')",
 			"no message is damaged", "4 bytes, why", 0,
 		},
-		{"late miscounted", "UPDATE nexero.batches SET late = late + 1 WHERE accepted = 4", "accepted events are stored", "1 late and 0 corrected, there are 0 and 0", 0},
+		{"late miscounted", "UPDATE nexero.batches SET late = late + 1 WHERE accepted = 4", "accepted events are stored", "1 late and 0 corrected, there are 0 and 0", 1},
 		{"corrected miscounted", "UPDATE nexero.events SET clock_shift_ms = 1 WHERE event_index = 2", "accepted events are stored", "0 late and 0 corrected, there are 0 and 1", 0},
 		{
 			"negative position", "UPDATE nexero.events SET event_index = -1 WHERE event_index = 2",
@@ -133,7 +134,7 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		// The last one: a Store remembers its sessions.
 		{
 			"session lost", "DELETE FROM nexero.sessions WHERE client_id = 'session-a'",
-			"events have their batch and session", "4 events without a session", 1,
+			"events have their batch and session", "4 events without a session", 3,
 		},
 	} {
 		f.begin(tt.name)
@@ -219,7 +220,7 @@ func TestVerify_SeesOneMoment(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.load(batch("a").poses(0).seal(t))
-	waiting, release := f.block("LOCK TABLE nexero.session_touches IN ACCESS EXCLUSIVE MODE")
+	waiting, release := f.block("LOCK TABLE nexero.session_touches IN SHARE MODE")
 	done := f.loadAside(t.Context(), f.store, gatherOfEverything(t, "b"))
 	waiting()
 	f.wantExact()

@@ -7,6 +7,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/queue"
+	"github.com/nexero-vr/nexero/internal/rollup"
 	"github.com/nexero-vr/nexero/internal/worker"
 )
 
@@ -49,5 +50,19 @@ func classify(err error) worker.Class {
 		return worker.ClassRetry
 	default:
 		return worker.ClassRetry
+	}
+}
+
+// classifyRollup is the same in the words of roll-ups.
+func classifyRollup(err error) rollup.Class {
+	switch postgres.Classify(err) {
+	case postgres.ClassStop:
+		return rollup.ClassStop
+	case postgres.ClassData:
+		return rollup.ClassData
+	case postgres.ClassRetry:
+		return rollup.ClassRetry
+	default:
+		return rollup.ClassRetry
 	}
 }

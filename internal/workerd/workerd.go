@@ -1,8 +1,9 @@
-// Package workerd puts the worker together: queue, store and the loops between
-// them.
+// Package workerd puts the worker together: queue, store, the loops that load
+// from one into the other, and the roll-ups of what was loaded.
 //
-// It owns the queue connection and the database pool. Its stop lets the loops
-// commit and acknowledge what they hold before it closes either.
+// It owns the queue connection and the database pool. Its stop ends the
+// roll-ups, lets the loops commit and acknowledge what they hold, and then
+// closes both.
 package workerd
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/obs"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/queue"
+	"github.com/nexero-vr/nexero/internal/rollup"
 	"github.com/nexero-vr/nexero/internal/worker"
 )
 
@@ -28,15 +30,19 @@ const (
 	closeTimeout = 5 * time.Second
 	// longestPause lies between two looks for a database that is away.
 	longestPause = 3 * time.Second
+	// rollupDrain is how long roll-ups in progress may go on in a stop. They are
+	// short, and one that is cut off is only done again.
+	rollupDrain = 5 * time.Second
 )
 
-// Worker is a worker, connected but not loading yet.
+// Worker is a worker, connected but neither loading nor rolling up yet.
 type Worker struct {
 	log    *slog.Logger
 	drain  time.Duration
 	conn   *queue.Conn
 	store  *postgres.Store
 	worker *worker.Worker
+	roller *rollup.Roller
 }
 
 // New connects to queue and database and checks that the database keeps what
@@ -55,6 +61,7 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 		LockTimeout:        cfg.Database.LockTimeout,
 		IdleTimeout:        cfg.Database.IdleTimeout,
 		PoseRetention:      cfg.Database.PoseRetention,
+		EventRetention:     cfg.Database.EventRetention,
 	}, log, reg)
 	if err != nil {
 		return nil, err
@@ -82,8 +89,25 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 		Linger: cfg.Loading.GatherAge, AckWait: cfg.Queue.AckWait,
 		LoadTimeout: cfg.Loading.LoadTimeout, DrainTimeout: cfg.Process.DrainTimeout,
 	})
-	return w, err
+	if err != nil {
+		return nil, err
+	}
+	return w, w.addRoller(cfg, reg)
 }
+
+// addRoller makes the roll-ups, on the same store as the loads.
+func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer) (err error) {
+	queued := &backlog{status: w.conn.Status, after: cfg.Rollup.YieldAfter, messages: cfg.Loading.GatherMessages}
+	w.roller, err = rollup.New(rollup.Deps{
+		Store: w.store, Archive: w.store, Behind: queued.behind, Classify: classifyRollup, Log: w.log, Registerer: reg,
+	}, rollup.Options{
+		Loops: cfg.Rollup.Loops, Interval: cfg.Rollup.Interval, Sessions: cfg.Rollup.Sessions,
+		Pause: cfg.Rollup.Pause, DrainTimeout: w.rollupDrain(),
+	})
+	return err
+}
+
+func (w *Worker) rollupDrain() time.Duration { return min(rollupDrain, w.drain) }
 
 // Service builds the worker as a service of its own.
 func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
@@ -114,10 +138,14 @@ func (w *Worker) awaitDurable(ctx context.Context) error {
 
 // Checks are what must hold for the worker to be ready.
 func (w *Worker) Checks() []obs.Check {
-	return []obs.Check{{Name: "queue", Ready: w.conn.Ready}, {Name: "loading", Ready: w.worker.Ready}}
+	return []obs.Check{
+		{Name: "queue", Ready: w.conn.Ready},
+		{Name: "loading", Ready: w.worker.Ready},
+		{Name: "roll-ups", Ready: w.roller.Ready},
+	}
 }
 
-// Run loads until ctx ends, then drains.
+// Run loads and rolls up until ctx ends, then drains.
 func (w *Worker) Run(ctx context.Context) error {
 	group := lifecycle.NewGroup(w.log)
 	group.Add(lifecycle.Service{Name: "database pool", Stop: func(context.Context) error {
@@ -126,15 +154,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	}})
 	group.Add(lifecycle.Service{Name: "queue connection", Stop: w.conn.Close})
 	group.Add(lifecycle.Service{Name: "loading", Run: w.worker.Run, Deadline: w.drain + closeTimeout})
+	group.Add(lifecycle.Service{Name: "roll-ups", Run: w.roller.Run, Deadline: w.rollupDrain() + closeTimeout})
 	return group.Run(ctx)
 }
 
 // StopDeadline is the longest time that Run takes after its context has ended:
-// the loops, the connection and the pool stop one after the other, and each may
-// take a little more than its deadline until it is left behind.
+// roll-ups, loading, the connection and the pool stop one after the other, and
+// each may take a little more than its deadline until it is left behind.
 func (w *Worker) StopDeadline() time.Duration {
 	const grace = 2 * time.Second
-	return w.drain + closeTimeout + 2*lifecycle.DefaultDeadline + 3*grace
+	return w.rollupDrain() + w.drain + 2*closeTimeout + 2*lifecycle.DefaultDeadline + 4*grace
 }
 
 // abandon lets go of what New had when it failed.

@@ -1,0 +1,330 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/facts"
+)
+
+// lockFactor is how many candidates there are for each customer that is wanted,
+// so that roll-ups at the same time find customers in nobody's hands.
+const lockFactor = 4
+
+// RollCustomers brings at most limit customers up to date one of whose sessions
+// changed, and returns how many. It also moves what loads have counted of the
+// data's quality into its sums.
+//
+// It is safe to call from any number of goroutines and processes: a customer is
+// in one hand at a time. After an error nothing of that transaction was stored,
+// or, when the connection broke during COMMIT, everything.
+func (s *Store) RollCustomers(ctx context.Context, limit int) (customers int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, rollTimeout)
+	defer cancel()
+	if err = s.moveQuality(ctx); err != nil {
+		err = fmt.Errorf("postgres: move data quality: %w", err)
+	}
+	customers, rollErr := s.rollCustomers(ctx, limit)
+	if rollErr != nil {
+		rollErr = fmt.Errorf("postgres: roll up customers: %w", rollErr)
+	}
+	return customers, errors.Join(err, rollErr)
+}
+
+// customerDue spaces the roll-ups of a customer with very many sessions, such as
+// the one name that a showroom gives everybody: all of them are read each time,
+// at 5 to 25 us each, and that must not be all that roll-ups do.
+const customerDue = `coalesce(f.rolled_at + greatest(f.sessions - 1000, 0) * interval '200 us' <= now(), true)`
+
+// findTouchedCustomers steps from customer to customer through the index of
+// touches, through at most $1 of them.
+const findTouchedCustomers = `
+WITH RECURSIVE touched (tenant_id, customer_id) AS (
+    (SELECT tenant_id, customer_id FROM nexero.customer_touches ORDER BY tenant_id, customer_id LIMIT 1)
+    UNION ALL
+    SELECT n.tenant_id, n.customer_id
+    FROM touched
+    CROSS JOIN LATERAL (
+        SELECT t.tenant_id, t.customer_id FROM nexero.customer_touches t
+        WHERE (t.tenant_id, t.customer_id) > (touched.tenant_id, touched.customer_id)
+        ORDER BY t.tenant_id, t.customer_id LIMIT 1
+    ) n
+)
+SELECT t.tenant_id, t.customer_id
+FROM (SELECT tenant_id, customer_id FROM touched LIMIT $1) t
+LEFT JOIN nexero.customer_facts f
+       ON f.tenant_id = t.tenant_id AND f.customer_id = t.customer_id AND f.generation = ` + liveGeneration + `
+WHERE f.tenant_id IS NULL OR (f.facts_version <= $2 AND ` + customerDue + `)
+LIMIT $3`
+
+// makeCustomerFacts leaves alone what is there, so that it waits for nobody who
+// is deleting it.
+const makeCustomerFacts = `
+INSERT INTO nexero.customer_facts (tenant_id, customer_id, generation)
+SELECT n.tenant_id, n.customer_id, ` + liveGeneration + `
+FROM unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+WHERE NOT EXISTS (
+    SELECT FROM nexero.customer_facts f
+    WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = ` + liveGeneration + `)
+ORDER BY n.tenant_id, n.customer_id COLLATE "C"
+ON CONFLICT DO NOTHING`
+
+func (s *Store) rollCustomers(ctx context.Context, limit int) (int, error) {
+	rows, err := s.pool.Query(ctx, findTouchedCustomers, limit*scanFactor, facts.Version, limit*lockFactor)
+	if err != nil {
+		return 0, fmt.Errorf("find: %w", err)
+	}
+	r := &customerRollup{store: s, limit: limit}
+	var key customerKey
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer}, func() error {
+		r.candidates.add(key)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find: %w", err)
+	}
+	if len(r.candidates.tenants) == 0 {
+		return 0, nil
+	}
+	// Rows are made in a transaction of their own, so that a second roll-up waits
+	// for an instant and not for the first one.
+	if _, err := s.pool.Exec(ctx, makeCustomerFacts, r.candidates.tenants, r.candidates.customers); err != nil {
+		return 0, fmt.Errorf("make rows for facts: %w", err)
+	}
+	if err := s.inTransaction(ctx, r.run); err != nil {
+		return 0, err
+	}
+	return len(r.claims), nil
+}
+
+// customerKeys are names of customers as two parameters.
+type customerKeys struct {
+	tenants   []int32
+	customers []string
+}
+
+func (k *customerKeys) add(key customerKey) {
+	k.tenants, k.customers = append(k.tenants, key.tenant), append(k.customers, key.customer)
+}
+
+// customerRollup is the state of one transaction. It lives on one goroutine.
+type customerRollup struct {
+	store      *Store
+	limit      int
+	candidates customerKeys
+
+	conn       *pgx.Conn
+	generation int16
+	locked     customerKeys
+	claims     map[customerKey]*customerClaim
+	properties map[int32]map[string]facts.Property // by tenant
+}
+
+// customerClaim is a customer that this transaction has locked.
+type customerClaim struct {
+	contributed, result facts.Contributions
+	sessions            []facts.CustomerSession
+}
+
+// run is the transaction from BEGIN to just before COMMIT. Each step is a
+// statement of its own, in this order: two sessions of one customer can change
+// at the same time, and whoever rolls the customer up last has to see both.
+// Whoever waited for the lock reads what was committed meanwhile; and a session
+// that is committed after it was looked for has left a touch that was not
+// deleted.
+func (r *customerRollup) run(ctx context.Context, conn *pgx.Conn) error {
+	r.conn = conn
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"begin", r.begin},
+		{"claim", r.claim},
+		{"take touches", r.takeTouches},
+		{"read sessions", r.readSessions},
+		{"read properties", r.readProperties},
+		{"store facts", r.storeFacts},
+		{"aggregates", r.apply},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// begin starts the transaction. The session's own timeout is for loads: reading
+// a million sessions of one customer may take longer.
+func (r *customerRollup) begin(ctx context.Context) error {
+	var batch pgx.Batch
+	batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	batch.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", rollTimeout.Milliseconds()))
+	batch.Queue("SELECT pg_advisory_xact_lock_shared($1)", propertiesLock)
+	batch.Queue("SELECT " + liveGeneration).QueryRow(func(row pgx.Row) error { return row.Scan(&r.generation) })
+	return r.conn.SendBatch(ctx, &batch).Close()
+}
+
+// claimCustomers skips customers in other hands. One that another roll-up has
+// just let go of is looked at again by the server.
+const claimCustomers = `
+SELECT f.tenant_id, f.customer_id, f.contributions
+FROM nexero.customer_facts f
+JOIN unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id) USING (tenant_id, customer_id)
+WHERE f.generation = $3 AND f.facts_version <= $4 AND ` + customerDue + `
+ORDER BY f.tenant_id, f.customer_id
+LIMIT $5
+FOR UPDATE OF f SKIP LOCKED`
+
+func (r *customerRollup) claim(ctx context.Context) error {
+	rows, err := r.conn.Query(ctx, claimCustomers, r.candidates.tenants, r.candidates.customers, r.generation, facts.Version, r.limit)
+	if err != nil {
+		return err
+	}
+	r.claims = make(map[customerKey]*customerClaim)
+	var key customerKey
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &stored}, func() error {
+		r.locked.add(key)
+		c := &customerClaim{}
+		if stored != nil {
+			var err error
+			if c.contributed, err = facts.DecodeContributions(stored); err != nil {
+				// What cannot be read can never be taken back: the row stays as it
+				// is, and its touches go, so that it keeps nobody else waiting.
+				r.store.log.ErrorContext(ctx, "customer cannot be rolled up: what is stored is damaged",
+					slog.Int("tenant_id", int(key.tenant)), slog.Any("error", err))
+				return nil
+			}
+		}
+		r.claims[key] = c
+		return nil
+	})
+	return err
+}
+
+func (r *customerRollup) takeTouches(ctx context.Context) error {
+	const query = `
+DELETE FROM nexero.customer_touches t
+USING unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+WHERE t.tenant_id = n.tenant_id AND t.customer_id = n.customer_id`
+	_, err := r.conn.Exec(ctx, query, r.locked.tenants, r.locked.customers)
+	return err
+}
+
+const readCustomerSessions = `
+SELECT f.tenant_id, f.customer_id, coalesce(f.property_id, ''), f.started_at, coalesce(f.ended_at, f.started_at)
+FROM unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+JOIN nexero.session_facts f USING (tenant_id, customer_id)
+WHERE f.generation = $3 AND f.started_at IS NOT NULL`
+
+func (r *customerRollup) readSessions(ctx context.Context) error {
+	rows, err := r.conn.Query(ctx, readCustomerSessions, r.locked.tenants, r.locked.customers, r.generation)
+	if err != nil {
+		return err
+	}
+	var key customerKey
+	var property string
+	var start, end time.Time
+	names := make(map[string]string) // a customer with a million sessions has few properties
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &property, &start, &end}, func() error {
+		c := r.claims[key]
+		if c == nil {
+			return nil
+		}
+		if _, ok := names[property]; !ok {
+			names[property] = property
+		}
+		c.sessions = append(c.sessions, facts.CustomerSession{
+			PropertyID: names[property], Start: event.MicrosOf(start), End: event.MicrosOf(end),
+		})
+		return nil
+	})
+	return err
+}
+
+func (r *customerRollup) readProperties(ctx context.Context) error {
+	r.properties = make(map[int32]map[string]facts.Property)
+	var tenants []int32
+	var names []string
+	for key, c := range r.claims {
+		known := r.properties[key.tenant]
+		if known == nil {
+			known = make(map[string]facts.Property)
+			r.properties[key.tenant] = known
+		}
+		for i := range c.sessions {
+			name := c.sessions[i].PropertyID
+			if _, asked := known[name]; asked || name == "" {
+				continue
+			}
+			known[name] = facts.Property{}
+			tenants, names = append(tenants, key.tenant), append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return r.store.eachProperty(ctx, r.conn, tenants, names, func(tenant int32, id string, property facts.Property) {
+		r.properties[tenant][id] = property
+	})
+}
+
+const updateCustomerFacts = `
+UPDATE nexero.customer_facts f
+SET facts_version = $4, rolled_at = now(), sessions = n.sessions, contributions = n.contributions
+FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[]) AS n (tenant_id, customer_id, sessions, contributions)
+WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
+
+const deleteCustomerFacts = `
+DELETE FROM nexero.customer_facts f
+USING unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
+
+// storeFacts writes what each customer means now, and deletes those who have no
+// session any more. All rows are locked.
+func (r *customerRollup) storeFacts(ctx context.Context) error {
+	var kept, gone customerKeys
+	var sessions []int64
+	var contributions [][]byte
+	for key, c := range r.claims {
+		if len(c.sessions) == 0 {
+			gone.add(key)
+			continue
+		}
+		c.result = facts.CustomerContributions(c.sessions, r.properties[key.tenant])
+		kept.add(key)
+		sessions, contributions = append(sessions, int64(len(c.sessions))), append(contributions, c.result.Append(nil))
+	}
+	var batch pgx.Batch
+	if n := len(kept.tenants); n > 0 {
+		batch.Queue(updateCustomerFacts, kept.tenants, kept.customers, r.generation, facts.Version, sessions, contributions).Exec(wantRows(n))
+	}
+	if n := len(gone.tenants); n > 0 {
+		batch.Queue(deleteCustomerFacts, gone.tenants, gone.customers, r.generation).Exec(wantRows(n))
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	return r.conn.SendBatch(ctx, &batch).Close()
+}
+
+// apply adds what the customers contribute now, less what they had contributed.
+func (r *customerRollup) apply(ctx context.Context) error {
+	differences := make(map[int32][]facts.Contributions)
+	for key, c := range r.claims {
+		if d := facts.Difference(c.result, c.contributed); len(d) > 0 {
+			differences[key.tenant] = append(differences[key.tenant], d)
+		}
+	}
+	byTenant := make(map[int32]facts.Contributions, len(differences))
+	for tenant, lists := range differences {
+		byTenant[tenant] = addAll(lists)
+	}
+	return applyDifferences(ctx, r.conn, r.generation, byTenant)
+}

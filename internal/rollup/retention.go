@@ -1,0 +1,106 @@
+package rollup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nexero-vr/nexero/internal/facts"
+)
+
+// keepDays gives up expired days at once and then at every interval, until soft
+// ends. What fails is logged and comes again with the next round: a day that
+// stays too long is no reason to stop anything.
+func (r *Roller) keepDays(soft, hard context.Context) {
+	for {
+		r.expire(soft, hard)
+		if !wait(soft, r.opts.RetentionInterval) {
+			return
+		}
+	}
+}
+
+// expire makes one round through the expired partitions, oldest first. One that
+// cannot be dropped does not keep the others.
+func (r *Roller) expire(soft, hard context.Context) {
+	expired, err := r.archive.Expired(soft)
+	if err != nil {
+		r.retentionFailed(soft, workExpired, facts.Expired{}, err)
+		return
+	}
+	for _, partition := range expired {
+		if ended(soft) {
+			return
+		}
+		sealed, err := r.seal(soft, hard, partition)
+		if err != nil {
+			r.retentionFailed(soft, workSealing, partition, err)
+			continue
+		}
+		if !sealed {
+			return // asked to stop
+		}
+		// With hard: a partition that is half detached is in the way of loads.
+		if err := r.archive.Drop(hard, partition); err != nil {
+			r.retentionFailed(hard, workDropping, partition, err)
+			continue
+		}
+		r.metrics.dropped.Inc()
+	}
+}
+
+// sealAttempts is how many roll-ups in a row may fail before a partition waits
+// for the next round: enough to find one session among many, and to leave it
+// alone.
+const sealAttempts = 12
+
+// seal rolls up and seals the partition's sessions until none is left. It
+// returns false when it was asked to stop before that.
+//
+// Nothing may be dropped before: a session that loses raw events while it is
+// not sealed would be recomputed without them, and take its history out of the
+// aggregates.
+func (r *Roller) seal(soft, hard context.Context, partition facts.Expired) (bool, error) {
+	c := newClaimer(r)
+	var last time.Time
+	failures := 0
+	for r.yield(soft, last) {
+		limit := c.limit
+		rolled, claimed, err := c.attempt(hard, workSealing, func(limit int, fold facts.Fold) (facts.Rolled, error) {
+			return r.archive.SealSessions(hard, partition, limit, fold)
+		})
+		last = time.Now()
+		switch {
+		case ended(hard): // cut off, and none of it stored
+			return false, nil
+		case err != nil:
+			// Fewer of them next time, or without the one that failed by itself.
+			if failures++; len(claimed) == 0 || failures == sealAttempts {
+				return false, fmt.Errorf("seal sessions: %w", err)
+			}
+			r.metrics.errors.WithLabelValues(workSealing, r.classify(err).String()).Inc()
+			if !wait(soft, firstPause) {
+				return false, nil
+			}
+		case rolled.Claimed == 0:
+			return true, nil
+		case rolled.Claimed > rolled.Postponed:
+			failures = 0
+		case rolled.Claimed < limit || limit == r.opts.Sessions:
+			return false, fmt.Errorf("seal sessions: %d cannot be sealed now", rolled.Postponed)
+		}
+	}
+	return false, nil
+}
+
+func (r *Roller) retentionFailed(ctx context.Context, work string, partition facts.Expired, err error) {
+	if ended(ctx) {
+		return // stopped, not failed
+	}
+	class := r.classify(err)
+	r.metrics.errors.WithLabelValues(work, class.String()).Inc()
+	r.log.LogAttrs(ctx, slog.LevelError, "expired rows are kept longer than they should be, trying again with the next round",
+		slog.String("step", work), slog.String("partition", partition.Partition), slog.String("class", class.String()),
+		slog.Duration("next", r.opts.RetentionInterval), slog.Any("error", err))
+}
