@@ -32,8 +32,8 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: build ## Run the whole pipeline here, until Ctrl-C; a second run keeps the data
-	@$(NEXERO) up
+run: build ## Run the whole pipeline here, show it with invented tours, until Ctrl-C; a second run keeps the data and adds
+	@$(NEXERO) up --demo
 
 .PHONY: build
 build: ## Build every program into .build/bin

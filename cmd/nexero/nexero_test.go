@@ -17,8 +17,6 @@ import (
 	"github.com/nexero-vr/nexero/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 // shell runs commands as an operator does who has set two variables.
 type shell struct {
 	t    *testing.T
@@ -208,6 +206,18 @@ func TestVerify_ExitCodes(t *testing.T) {
 		t.Errorf("verify says %q", stdout)
 	}
 	db := connectDatabase(t, database)
+	if _, err := db.Exec(t.Context(), `INSERT INTO nexero.customer_touches (tenant_id, customer_id) VALUES (1, 'ann'), (1, 'ann'), (2, 'ann')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := sh.run("verify", "--wait", "1ms"); code != exitNotVerified || !strings.Contains(stderr, "0 sessions and 2 customers are still not rolled up") {
+		t.Errorf("with customers that wait: exit %d, %q", code, stderr)
+	}
+	if stdout := sh.ok("verify", "--wait", "0"); !strings.Contains(stdout, "exact") {
+		t.Errorf("without waiting: %q", stdout)
+	}
+	if _, err := db.Exec(t.Context(), "DELETE FROM nexero.customer_touches"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := db.Exec(t.Context(), `INSERT INTO nexero.damaged_messages (digest, reason, message) VALUES ('\x00', 'cut off', '\x00')`); err != nil {
 		t.Fatal(err)
 	}

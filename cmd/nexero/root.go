@@ -33,7 +33,7 @@ func newRoot(env []string) *cobra.Command {
 	// A command line that makes no sense exits like a setting that does not.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: exitUsage, err: err} })
 	root.AddCommand(
-		newUp(env), newStatus(env), newReplay(env), newSimulate(env), newVerify(env), newMigrate(env), newKeys(env), newQueue(env),
+		newUp(env, demoTours()), newStatus(env), newReplay(env), newSimulate(env), newVerify(env), newMigrate(env), newKeys(env), newQueue(env),
 	)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 )
 
@@ -17,8 +18,15 @@ type natsLogger struct {
 // Noticef logs routine.
 func (l *natsLogger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 
-// Warnf logs what the server worries about.
-func (l *natsLogger) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+// Warnf logs what the server worries about. One worry is about how this package
+// starts it, and nobody who reads a log can do anything about it.
+func (l *natsLogger) Warnf(format string, v ...any) {
+	level := slog.LevelWarn
+	if strings.HasPrefix(format, "Plaintext passwords detected") {
+		level = slog.LevelDebug // the password is random and only in this process's memory
+	}
+	l.write(level, format, v)
+}
 
 // Errorf logs a failure that the server survives.
 func (l *natsLogger) Errorf(format string, v ...any) { l.write(slog.LevelError, format, v) }

@@ -48,11 +48,13 @@ type Options struct {
 	// FetchCommand is how this program calls [devstack.FetchMain]; empty for a
 	// program that cannot download PostgreSQL.
 	FetchCommand []string
-	// Ready is called once, when everything serves, with what run.json says.
-	Ready func(RunFile)
+	// Ready is called once, when everything serves, with what run.json says. It
+	// may take its time: nothing waits for it but the stop, which ends ctx.
+	Ready func(ctx context.Context, run RunFile)
 }
 
-// Up runs the chosen services until ctx ends and stops them in order.
+// Up runs the chosen services until ctx ends and stops them in order. That ctx
+// ends while they start is no error.
 func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) (err error) {
 	lock, err := lockDataDir(ctx, cfg.Local.DataDir)
 	if err != nil {
@@ -77,6 +79,9 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 		p.startNATS, p.startPostgres, p.startWorker, p.startIngest, p.startMetrics,
 	} {
 		if err := start(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // a start that is called off has not failed
+			}
 			return err
 		}
 	}
@@ -89,7 +94,7 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 			if err := p.run.write(cfg.Local.DataDir); err != nil {
 				return err
 			}
-			options.Ready(p.run)
+			options.Ready(ctx, p.run)
 			<-ctx.Done()
 			return nil
 		},

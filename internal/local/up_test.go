@@ -45,7 +45,7 @@ func start(t *testing.T, cfg *config.Up) (run RunFile, stop func() error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, ended := make(chan RunFile, 1), make(chan error, 1)
 	go func() {
-		ended <- Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(run RunFile) { ready <- run }})
+		ended <- Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(_ context.Context, run RunFile) { ready <- run }})
 	}()
 	stop = func() error {
 		cancel()
@@ -89,7 +89,7 @@ func refused(t *testing.T, cfg *config.Up) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	return Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(RunFile) { cancel() }})
+	return Up(ctx, cfg, testkit.Logger(t), Options{Ready: func(context.Context, RunFile) { cancel() }})
 }
 
 const oneEvent = `{"session_id":"7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8","events":[{"event_type":"zone_enter","timestamp":1763800000.25,"zone_name":"kitchen"}]}`

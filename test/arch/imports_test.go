@@ -90,6 +90,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":                     {"internal/config", "cmd/ingest", "cmd/worker", "cmd/query", "cmd/nexero"},
 	"github.com/lmittmann/tint":                  {"internal/obs"},
 	"github.com/schollz/progressbar/v3":          {"cmd/nexero"},
+	"github.com/jedib0t/go-pretty/v6":            {"cmd/nexero"},
 }
 
 // onlyTests may appear in test files, in testkit and below test/ only.
