@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/local"
 )
 
 const (
@@ -24,20 +27,7 @@ func TestKill(t *testing.T) {
 	file, want := input(t)
 	base := dataRoot(t)
 	stores := up(t, filepath.Join(base, "stores"), nil, "--services", "nats,postgres")
-	run := stores.run()
-	address := freeAddress(t)
-	ingestDir := filepath.Join(base, "ingest")
-	startIngest := func() *process {
-		return up(t, ingestDir, []string{"NEXERO_NATS_URL=" + run.NATSURL}, "--services", "ingest", "--listen", address)
-	}
-	startWorker := func() *process {
-		// A short ack wait brings the killed worker's messages back soon.
-		return up(t, filepath.Join(base, "worker"),
-			[]string{"NEXERO_NATS_URL=" + run.NATSURL, "NEXERO_DATABASE_URL=" + run.DatabaseURL},
-			"--services", "worker", "--queue-ack-wait", "5s", "--load-timeout", "4s", "--database-statement-timeout", "3s", "--database-idle-timeout", "4s",
-			"--database-lock-timeout", "2s")
-	}
-	ingest, worker := startIngest(), startWorker()
+	split := newParts(t, base, stores.run())
 
 	type outcome struct {
 		summary summary
@@ -45,21 +35,15 @@ func TestKill(t *testing.T) {
 	}
 	played := make(chan outcome, 1)
 	go func() {
-		s, err := tryReplay(t, ingestDir, file, killCopies)
+		s, err := tryReplay(t, split.ingestDir(), file, killCopies)
 		played <- outcome{s, err}
 	}()
 
-	db := connect(t, run.DatabaseURL)
+	db := connect(t, stores.run().DatabaseURL)
 	for kill := range kills {
 		// Kills are spread over the load by what has arrived, not by time.
 		awaitBatches(t, db, (kill+1)*killCopies*want.Requests/(kills+2))
-		if kill%2 == 0 {
-			worker.kill()
-			worker = startWorker()
-		} else {
-			ingest.kill()
-			ingest = startIngest()
-		}
+		split.kill(kill)
 	}
 	result := <-played
 	if result.err != nil {
@@ -71,28 +55,83 @@ func TestKill(t *testing.T) {
 	t.Logf("%d kills, %+v", kills, result.summary)
 	verify(t, filepath.Join(base, "stores"))
 	checkTotals(t, db, want, killCopies)
-	ingest.stop()
-	worker.stop()
+	checkAggregates(t, db, file, want, killCopies)
+	split.stop()
+}
+
+// parts are an ingest and a worker in processes of their own beside the stores
+// that they share, to be killed.
+type parts struct {
+	t              *testing.T
+	base, address  string
+	stores         local.RunFile
+	ingest, worker *process
+}
+
+func newParts(t *testing.T, base string, stores local.RunFile) *parts {
+	t.Helper()
+	p := &parts{t: t, base: base, address: freeAddress(t), stores: stores}
+	p.ingest, p.worker = p.startIngest(), p.startWorker()
+	return p
+}
+
+// ingestDir is the data directory in which clients find the way in.
+func (p *parts) ingestDir() string { return filepath.Join(p.base, "ingest") }
+
+func (p *parts) startIngest() *process {
+	return up(p.t, p.ingestDir(), []string{"NEXERO_NATS_URL=" + p.stores.NATSURL}, "--services", "ingest", "--listen", p.address)
+}
+
+func (p *parts) startWorker() *process {
+	// A short ack wait brings the killed worker's messages back soon.
+	return up(p.t, filepath.Join(p.base, "worker"),
+		[]string{"NEXERO_NATS_URL=" + p.stores.NATSURL, "NEXERO_DATABASE_URL=" + p.stores.DatabaseURL},
+		"--services", "worker", "--queue-ack-wait", "5s", "--load-timeout", "4s", "--database-statement-timeout", "3s", "--database-idle-timeout", "4s",
+		"--database-lock-timeout", "2s")
+}
+
+// kill kills one of the two, in turns, and starts it again.
+func (p *parts) kill(turn int) {
+	p.t.Helper()
+	if turn%2 == 0 {
+		p.worker.kill()
+		p.worker = p.startWorker()
+	} else {
+		p.ingest.kill()
+		p.ingest = p.startIngest()
+	}
+}
+
+func (p *parts) stop() {
+	p.t.Helper()
+	p.ingest.stop()
+	p.worker.stop()
 }
 
 // awaitBatches waits until the ledger has n batches.
 func awaitBatches(t *testing.T, db *pgx.Conn, n int) {
 	t.Helper()
+	await(t, db, fmt.Sprintf("%d batches are stored", n), `SELECT count(*) >= $1 FROM nexero.batches`, n)
+}
+
+// await waits until a query says that something is so.
+func await(t *testing.T, db *pgx.Conn, what, query string, arguments ...any) {
+	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var batches int
-		if err := db.QueryRow(t.Context(), `SELECT count(*) FROM nexero.batches`).Scan(&batches); err != nil {
+		var done bool
+		if err := db.QueryRow(t.Context(), query, arguments...).Scan(&done); err != nil {
 			t.Fatal(err)
 		}
-		if batches >= n {
+		if done {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%d batches are stored, %d were expected by now", batches, n)
+			t.Fatalf("waited for %s in vain", what)
 		}
 	}
 }
