@@ -1,8 +1,7 @@
-package sim_test
+package sim
 
 import (
 	"flag"
-	"os"
 	"testing"
 )
 
@@ -11,5 +10,5 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "30"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
