@@ -35,10 +35,11 @@ type Claim struct {
 
 	// Events and Reports are what the session's new rows say, or after Whole all
 	// of its rows. Unread events are more than can be folded and were not read;
-	// the last of them was received at UnreadUntil.
+	// they were received from UnreadFrom to UnreadUntil.
 	Events      []Event
 	Reports     []Report
 	Unread      int64
+	UnreadFrom  event.Micros
 	UnreadUntil event.Micros
 	Whole       bool
 	// Properties are those that State or Reports name, as far as they are known.
@@ -65,13 +66,15 @@ type Result struct {
 
 // Fold decides about the claims of one roll-up and sets their results. whole
 // reads some of the sessions from their first event on, which replaces their
-// Events and Reports; a session with Sealed set cannot be read so.
+// Events and Reports; a session with Sealed set cannot be read so, and one that
+// was cannot be postponed.
 type Fold func(claims []*Claim, whole func([]*Claim) error) error
 
 // Rolled is what one roll-up did.
 type Rolled struct {
-	// Claimed sessions.
-	Claimed int
+	// Claimed sessions, and which they are: that is told beside an error too.
+	Claimed  int
+	Sessions []int64
 	// Last is where to go on: the last session that was looked at, 0 when there
 	// was none after it and the next look is from the start.
 	Last int64

@@ -172,7 +172,7 @@ func TestLimits_Span(t *testing.T) { // rule 9
 	if err := s.Extend([]Event{early}, nil); !errors.Is(err, ErrRecompute) {
 		t.Errorf("an earlier first event: %v, want ErrRecompute", err)
 	}
-	s.Skip(100, micros(31*day))
+	s.Skip(100, micros(31*day), micros(31*day))
 	if f = s.Facts(); f.OverLimit != 103 || f.LastReceived != micros(31*day) {
 		t.Errorf("%d over the limit, last received %d", f.OverLimit, ms(f.LastReceived))
 	}

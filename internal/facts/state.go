@@ -188,10 +188,11 @@ func (s *State) receive(at event.Micros) {
 }
 
 // Skip counts events that the caller knows to lie beyond the limits and did
-// not read, the last of which was received at lastReceived.
-func (s *State) Skip(events int64, lastReceived event.Micros) {
+// not read, and that were received between the two times.
+func (s *State) Skip(events int64, firstReceived, lastReceived event.Micros) {
 	if events > 0 {
 		s.over += events
+		s.receive(firstReceived)
 		s.receive(lastReceived)
 	}
 }

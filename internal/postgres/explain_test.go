@@ -53,11 +53,11 @@ func TestPlans_UseTheirIndexes(t *testing.T) {
 		{"touched sessions", postgres.FindTouched, []any{int64(0), facts.Version, 100}},
 		{"rows for facts", postgres.MakeFacts, []any{[]int64{5, 6}}},
 		{"sessions to roll up", postgres.ClaimSessions, []any{[]int64{5, 6}, int16(1), facts.Version, false}},
-		{"touches of claimed sessions", postgres.TakeTouches, []any{[]int64{5, 6}}},
+		{"touches of claimed sessions", postgres.TakeTouches, []any{[]int64{5, 6}, 1000}},
 		{"new events of sessions", postgres.ReadNewEvents, []any{
 			[]int64{5, 5}, []int64{5, 205}, []time.Time{now, now}, now.Add(-time.Minute), now,
 		}},
-		{"all events of a session", postgres.ReadWholeSession, []any{int64(5), now.Add(-time.Hour), now}},
+		{"all events of a session", postgres.ReadWholeSession, []any{int64(5), now.Add(-time.Hour), now, 1000}},
 		{"reports of sessions", postgres.ReadReports, []any{[]int64{5, 6}}},
 	} {
 		plan := strings.Join(f.lines("EXPLAIN (COSTS OFF) "+tt.sql, tt.arguments...), "\n")

@@ -33,7 +33,7 @@ func (s *Store) SealSessions(ctx context.Context, expired facts.Expired, limit i
 	expired = facts.Expired{Partition: r.name(), Poses: r.table == posesTable}
 	rolled, err := s.sealSessions(ctx, r, &expired, limit, fold)
 	if err != nil {
-		return facts.Rolled{}, fmt.Errorf("postgres: seal sessions of %s: %w", r.name(), err)
+		return rolled, fmt.Errorf("postgres: seal sessions of %s: %w", r.name(), err)
 	}
 	return rolled, nil
 }

@@ -79,3 +79,34 @@ func TestSealSessions_SealsAllThatItCan(t *testing.T) {
 	a.want("SELECT count(*) FILTER (WHERE sealed), count(*) FROM nexero.session_facts", "6 7")
 	a.wantRefused(poseDay(40), "1 sessions")
 }
+
+// A session that has more to catch up with than one roll-up reads is sealed by
+// the roll-up that reads the last of it.
+//
+// rule 4, rule 9
+func TestSealSessions_WithMoreThanOneRollUpReads(t *testing.T) {
+	t.Parallel()
+	a := setupArchive(t)
+	for i := range 3 {
+		a.visits(visit(fmt.Sprint("session-", i), 40))
+	}
+	// Batches that are not there bring no rows.
+	a.exec(`INSERT INTO nexero.session_touches
+	        SELECT session_no, 1000000 + n, received_at FROM nexero.session_touches, generate_series(1, 1200) n`)
+	for calls := 0; ; calls++ {
+		rolled, err := a.store.SealSessions(t.Context(), poseDay(40), 10, sealingFold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rolled.Claimed == 0 {
+			break
+		}
+		if len(rolled.Ages) > 1000 || calls > 10 {
+			t.Fatalf("%d batches read by roll-up no. %d", len(rolled.Ages), calls)
+		}
+		a.want("SELECT count(*) FROM nexero.session_facts f WHERE sealed AND EXISTS (SELECT FROM nexero.session_touches t WHERE t.session_no = f.session_no)", "0")
+	}
+	a.want("SELECT count(*) FILTER (WHERE sealed), count(*) FROM nexero.session_facts", "3 3")
+	a.want("SELECT count(*) FROM nexero.session_touches", "0")
+	a.wantExact()
+}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,8 +20,9 @@ const (
 	// scanFactor is how many touched sessions are looked at for each that is
 	// wanted: most of the others were rolled up a moment ago.
 	scanFactor = 16
-	// maxTouches is how many new batches one roll-up reads, unless a single
-	// session has more. It bounds memory: a batch has at most a few thousand events.
+	// maxTouches is how many new batches one roll-up reads. It bounds memory and
+	// time: a batch has at most a few thousand events, and a session that nobody
+	// ends may have millions of batches to catch up with.
 	maxTouches = 1000
 	// damagedPause is how long a session that cannot be read is left alone.
 	damagedPause = 10 * time.Minute
@@ -28,7 +30,7 @@ const (
 
 // RollSessions rolls up at most limit sessions that have new rows and are due.
 // It looks at touched sessions with numbers above after, at a bounded number of
-// them: the result says where to go on.
+// them and of what is new of them: the result says where to go on.
 //
 // It is safe to call from any number of goroutines and processes: a session is
 // in one hand at a time. After an error nothing was stored, or, when the
@@ -43,10 +45,10 @@ func (s *Store) RollSessions(ctx context.Context, after int64, limit int, fold f
 	rolled := facts.Rolled{}
 	if len(candidates) > 0 {
 		if rolled, err = s.rollCandidates(ctx, candidates, nil, fold); err != nil {
-			return facts.Rolled{}, fmt.Errorf("postgres: roll up sessions: %w", err)
+			return rolled, fmt.Errorf("postgres: roll up sessions: %w", err)
 		}
 	}
-	rolled.Last = last
+	rolled.Last = cmp.Or(rolled.Last, last)
 	return rolled, nil
 }
 
@@ -123,8 +125,9 @@ func (s *Store) rollCandidates(ctx context.Context, candidates []int64, sealing 
 	}
 	r := &rollup{store: s, candidates: candidates, sealing: sealing, fold: fold}
 	if err := s.inTransaction(ctx, r.run); err != nil {
-		return facts.Rolled{}, err
+		return facts.Rolled{Sessions: r.numbers()}, err
 	}
+	r.result.Sessions = r.numbers()
 	r.result.Ages = r.ages(time.Since(r.began))
 	return r.result, nil
 }
@@ -169,6 +172,10 @@ type claim struct {
 	customer, property       *string
 	start, end               *time.Time
 	pathKept                 bool
+	// partial says that there may be touches that this transaction did not take.
+	// If it took them after all, rest bounds when their rows were received.
+	partial, restTaken bool
+	restFrom, restTo   *time.Time
 }
 
 // touch names rows that a load has written.
@@ -207,7 +214,8 @@ func (r *rollup) run(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // begin starts the transaction. Whoever changes a property waits until
-// everybody who may have read it has committed.
+// everybody who may have read it has committed. The session's own timeout is
+// for loads: reading a session that nobody ends may take longer.
 //
 // A generic plan would open every partition of the events and lock it. Compiling
 // a plan takes longer than these run. And what is read of the events is always a
@@ -215,6 +223,7 @@ func (r *rollup) run(ctx context.Context, conn *pgx.Conn) error {
 func (r *rollup) begin(ctx context.Context) error {
 	var batch pgx.Batch
 	batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	batch.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", rollTimeout.Milliseconds()))
 	batch.Queue("SET LOCAL plan_cache_mode = force_custom_plan")
 	batch.Queue("SET LOCAL jit = off")
 	batch.Queue("SET LOCAL enable_seqscan = off")
@@ -281,43 +290,82 @@ func (c *claim) decode(known bool, state, contributions []byte) (err error) {
 	return nil
 }
 
-const takeTouches = `DELETE FROM nexero.session_touches WHERE session_no = ANY($1) RETURNING session_no, batch_no, received_at`
+// takeTouches takes a session's oldest touches first: the rest of them, which
+// the next roll-up takes, then mostly extends what this one has folded.
+const takeTouches = `
+DELETE FROM nexero.session_touches
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM nexero.session_touches WHERE session_no = ANY($1) ORDER BY session_no, received_at LIMIT $2))
+RETURNING session_no, batch_no, received_at`
 
-// takeTouches takes what loads have left for the claimed sessions. What is more
-// than one roll-up should read is put back.
+// takeTouches takes what loads have left for the claimed sessions, as much as
+// one roll-up should read. Sessions for which nothing is left are let go.
 func (r *rollup) takeTouches(ctx context.Context) error {
-	if len(r.claims) == 0 {
+	byNumber := make(map[int64]*claim, len(r.claims))
+	var numbers []int64
+	for _, c := range r.claims {
+		if !c.Result.Postponed {
+			byNumber[c.SessionNo] = c
+			numbers = append(numbers, c.SessionNo)
+		}
+	}
+	if len(numbers) == 0 {
 		return nil
 	}
-	byNumber := make(map[int64]*claim, len(r.claims))
-	numbers := make([]int64, len(r.claims))
-	for i, c := range r.claims {
-		byNumber[c.SessionNo], numbers[i] = c, c.SessionNo
-	}
-	rows, err := r.conn.Query(ctx, takeTouches, numbers)
+	rows, err := r.conn.Query(ctx, takeTouches, numbers, maxTouches)
 	if err != nil {
 		return err
 	}
 	var t touch
+	taken, last := 0, int64(0)
 	_, err = pgx.ForEachRow(rows, []any{&t.session, &t.batch, &t.receivedAt}, func() error {
 		c := byNumber[t.session]
 		c.touches = append(c.touches, t)
+		taken, last = taken+1, max(last, t.session)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	taken := 0
-	r.claims = slices.DeleteFunc(r.claims, func(c *claim) bool {
-		// Somebody else rolled it up between our look and our lock.
-		return len(c.touches) == 0 && !c.Seal
-	})
-	for _, c := range r.claims {
-		if taken += len(c.touches); taken > maxTouches && taken > len(c.touches) {
-			c.Result = facts.Result{Postponed: true, Due: c.Now}
-		}
+	full := taken == maxTouches
+	if full {
+		c := byNumber[last]
+		c.partial, r.result.Last = true, last
+		// Its rows cannot be dropped before all of them are folded.
+		c.Seal, c.ForgetPath = false, false
 	}
+	r.claims = slices.DeleteFunc(r.claims, func(c *claim) bool {
+		// Else somebody rolled it up between our look and our lock.
+		wanted := len(c.touches) > 0 || c.Result.Postponed || c.Seal
+		return !wanted || full && c.SessionNo > last
+	})
 	return nil
+}
+
+const takeRest = `
+WITH taken AS (DELETE FROM nexero.session_touches WHERE session_no = $1 RETURNING received_at)
+SELECT min(received_at), max(received_at) FROM taken`
+
+// takeRest takes all touches of a session that is about to be read as a whole:
+// it would be read again for each part of them.
+func (r *rollup) takeRest(ctx context.Context, c *claim) error {
+	if err := r.conn.QueryRow(ctx, takeRest, c.SessionNo).Scan(&c.restFrom, &c.restTo); err != nil {
+		return err
+	}
+	c.restTaken, c.Reports = true, nil
+	if err := r.readReports(ctx, []int64{c.SessionNo}, map[int64]*claim{c.SessionNo: c}); err != nil {
+		return err
+	}
+	return r.readProperties(ctx)
+}
+
+// numbers are those of the claims.
+func (r *rollup) numbers() []int64 {
+	numbers := make([]int64, len(r.claims))
+	for i, c := range r.claims {
+		numbers[i] = c.SessionNo
+	}
+	return numbers
 }
 
 // decide lets the caller fold what was read.

@@ -108,31 +108,74 @@ func TestRollSessions_Damage(t *testing.T) {
 		"session-alone 1", "session-other 2", "tour 8")
 }
 
-// One roll-up reads a bounded number of batches; the rest follow.
-func TestRollSessions_GoesOnFromWhereItStopped(t *testing.T) {
+// One roll-up reads a bounded number of batches, whether of many sessions or of
+// one; the rest follow, and a session of which a part was folded is right in the
+// end.
+//
+// rule 4, rule 9
+func TestRollSessions_ReadsABoundedNumberOfBatches(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	const sessions = 7
+	const sessions = 5
 	for i := range sessions {
-		f.load(batch(strconv.Itoa(i)).poses(0, 1).seal(t))
+		f.load(tour(t, fmt.Sprint("tour-", i), 10*i, 3).seal(t), batch(strconv.Itoa(i)).poses(0, 1).seal(t))
 	}
 	// Batches that are not there bring no rows.
-	f.exec("INSERT INTO nexero.session_touches SELECT session_no, 1000000 + n, now() FROM nexero.sessions, generate_series(1, 600) n")
+	f.exec(`INSERT INTO nexero.session_touches
+	        SELECT session_no, 1000000 + n, now() - n % 2 * interval '1 day'
+	        FROM nexero.sessions, generate_series(1, CASE client_id WHEN 'tour' THEN 2500 ELSE 600 END) n`)
+	waiting := func() int {
+		n, err := strconv.Atoi(f.lines("SELECT count(*) FROM nexero.session_touches")[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	left := waiting()
 	var after int64
-	var claimed []int
 	for range 20 {
 		rolled, err := f.store.RollSessions(t.Context(), after, 3, fold)
 		if err != nil {
 			t.Fatal(err)
 		}
-		claimed = append(claimed, rolled.Claimed-rolled.Postponed)
-		if after = rolled.Last; rolled.Claimed == 0 && after == 0 {
-			break
+		now := waiting()
+		if left-now > 1000 || left > 0 && rolled.Claimed > 0 && now == left {
+			t.Fatalf("%d of %d touches taken at once", left-now, left)
+		}
+		if len(rolled.Ages) != left-now {
+			t.Errorf("%d touches were put back", len(rolled.Ages)-left+now)
+		}
+		left = now
+		if after = rolled.Last; after == 0 && left > 0 {
+			f.exec("UPDATE nexero.session_facts SET due_at = now()")
 		}
 	}
-	if first := strings.Trim(fmt.Sprint(claimed[:3]), "[]"); first != "1 1 1" {
-		t.Errorf("sessions of each roll-up: %v; want one each, for two have more batches than one roll-up reads", claimed)
+	if left > 0 {
+		t.Errorf("%d touches are never taken", left)
 	}
+	f.wantRolled()
+}
+
+// A session that is read from its first event is read once, however many batches
+// of it are new.
+//
+// rule 4, rule 9
+func TestRollSessions_ReadsAllThatIsNewOfASessionReadWhole(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.load(tour(t, "late", 1000, 3).seal(t))
+	f.roll(f.store)
+	for i := range 20 {
+		f.load(tour(t, fmt.Sprint("tour-", i), 40*i, 3).with(stay(40*i, "kitchen")...).
+			report(event.Report{PropertyID: fmt.Sprint("property-", i)}).at(received.Add(time.Duration(i) * time.Second)).seal(t))
+	}
+	f.exec(`INSERT INTO nexero.session_touches
+	        SELECT session_no, 1000000 + n, now() - interval '1 hour' FROM nexero.sessions, generate_series(1, 995) n`)
+	if _, err := f.store.RollSessions(t.Context(), 0, 1, fold); err != nil {
+		t.Fatal(err)
+	}
+	f.want("SELECT count(*) FROM nexero.session_touches", "0")
+	f.want("SELECT property_id FROM nexero.session_facts", "property-19")
 	f.wantRolled()
 }
 
@@ -152,11 +195,11 @@ func TestRollSessions_ALongSession(t *testing.T) {
 			return err
 		}
 		c := claims[0]
-		if len(c.Events) != most || c.Unread != 2 || c.UnreadUntil != event.MicrosOf(received) {
-			t.Errorf("read %d events, %d unread until %d", len(c.Events), c.Unread, c.UnreadUntil)
+		if len(c.Events) != most || c.Unread != 2 || c.UnreadUntil != event.MicrosOf(received) || c.UnreadFrom != c.UnreadUntil {
+			t.Errorf("read %d events, %d unread from %d to %d", len(c.Events), c.Unread, c.UnreadFrom, c.UnreadUntil)
 		}
 		state := facts.Of(c.Events, c.Reports)
-		state.Skip(c.Unread, c.UnreadUntil)
+		state.Skip(c.Unread, c.UnreadFrom, c.UnreadUntil)
 		fs := state.Facts()
 		c.Result = facts.Result{Due: c.Now, State: state, Facts: fs, Contributed: fs.Contributions(facts.Property{}), RecomputeAt: c.Now}
 		return nil
@@ -165,6 +208,38 @@ func TestRollSessions_ALongSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.want("SELECT events, over_limit FROM nexero.session_facts", fmt.Sprint(most, " 2"))
+}
+
+// The event of a long session that is not read can be the one that was received
+// first: when the client's clock was ahead at first. It is not forgotten by the
+// next time that the session is read.
+func TestRollSessions_ALongSessionReadTwice(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.store.FoldAtMost(10)
+	f.load(tour(t, "ahead", 2000, 0).at(received.Add(-time.Hour)).seal(t))
+	f.load(tour(t, "rest", 1000, 20).seal(t))
+	anew := func(claims []*facts.Claim, whole func([]*facts.Claim) error) error {
+		if err := whole(claims); err != nil {
+			return err
+		}
+		for _, c := range claims {
+			state := facts.Of(c.Events, c.Reports)
+			state.Skip(c.Unread, c.UnreadFrom, c.UnreadUntil)
+			fs := state.Facts()
+			c.Result = facts.Result{Due: c.Now, State: state, Facts: fs, Contributed: fs.Contributions(facts.Property{}), RecomputeAt: c.Now}
+		}
+		return nil
+	}
+	for range 2 {
+		if _, err := f.store.RollSessions(t.Context(), 0, 1, anew); err != nil {
+			t.Fatal(err)
+		}
+		f.want("SELECT events, over_limit, last_received_at - first_received_at = interval '1 hour' FROM nexero.session_facts", "10 12 true")
+		f.exec("INSERT INTO nexero.session_touches SELECT session_no, 0, now() FROM nexero.sessions")
+	}
+	f.exec("DELETE FROM nexero.session_touches")
+	f.wantExact()
 }
 
 // Names of any length that the edge may let through fit the aggregates' keys.

@@ -35,10 +35,11 @@ FROM nexero.events e
 WHERE e.session_no = $1 AND e.received_at BETWEEN $2 AND $3
   AND NOT EXISTS (SELECT FROM nexero.session_touches t
                   WHERE t.session_no = $1 AND t.batch_no = e.batch_no AND t.received_at = e.received_at)`
-	readWholeSession = `SELECT ` + foldedColumns + untouchedEvents
+	readWholeSession = `SELECT ` + foldedColumns + untouchedEvents + `
+LIMIT $4`
 	// readLongSession is for sessions with more events than can be folded: the
 	// first ones, in the order in which they are.
-	readLongSession = readWholeSession + `
+	readLongSession = `SELECT ` + foldedColumns + untouchedEvents + `
 ORDER BY e.occurred_at - coalesce(e.clock_shift_ms, 0) * interval '1 ms',
          e.client_seq NULLS FIRST, e.received_at, e.batch_no, e.event_index`
 )
@@ -144,6 +145,11 @@ func (r *rollup) readWhole(ctx context.Context, claims []*facts.Claim) error {
 		if c.Sealed {
 			return fmt.Errorf("session no. %d is sealed and cannot be read from its first event", c.SessionNo)
 		}
+		if c.partial && !c.restTaken {
+			if err := r.takeRest(ctx, c); err != nil {
+				return fmt.Errorf("session no. %d: take its other touches: %w", c.SessionNo, err)
+			}
+		}
 		from, to := c.received()
 		if err := readSession(ctx, r.conn, &c.Claim, from, to, r.store.mostFolded); err != nil {
 			return fmt.Errorf("session no. %d: %w", c.SessionNo, err)
@@ -156,11 +162,11 @@ func (r *rollup) readWhole(ctx context.Context, claims []*facts.Claim) error {
 // received bounds the receipt of all rows of the session that are rolled up
 // here: what was known, and what its touches name.
 func (c *claim) received() (from, to time.Time) {
-	times := make([]time.Time, 0, len(c.touches)+2)
+	times := make([]time.Time, 0, len(c.touches)+4)
 	for _, t := range c.touches {
 		times = append(times, t.receivedAt)
 	}
-	for _, known := range []*time.Time{c.receivedFrom, c.receivedTo} {
+	for _, known := range []*time.Time{c.receivedFrom, c.receivedTo, c.restFrom, c.restTo} {
 		if known != nil {
 			times = append(times, *known)
 		}
@@ -175,8 +181,16 @@ func (c *claim) received() (from, to time.Time) {
 // than most events it reads the first ones and counts the others.
 func readSession(ctx context.Context, conn *pgx.Conn, c *facts.Claim, from, to time.Time, most int) error {
 	c.Events, c.Whole = nil, true
-	for _, query := range []string{readWholeSession, readLongSession} {
-		rows, err := conn.Query(ctx, query, c.SessionNo, from, to)
+	for _, read := range []struct {
+		query     string
+		arguments []any
+	}{
+		// One too many says that there are more; which ones are the first is not
+		// known then.
+		{readWholeSession, []any{c.SessionNo, from, to, most + 1}},
+		{readLongSession, []any{c.SessionNo, from, to}},
+	} {
+		rows, err := conn.Query(ctx, read.query, read.arguments...)
 		if err != nil {
 			return err
 		}
@@ -188,11 +202,10 @@ func readSession(ctx context.Context, conn *pgx.Conn, c *facts.Claim, from, to t
 				c.Events = append(c.Events, e)
 				continue
 			}
-			c.Unread++
-			c.UnreadUntil = max(c.UnreadUntil, e.ReceivedAt)
-			if query == readWholeSession {
-				break // which ones are the first is not known yet
+			if c.Unread++; c.Unread == 1 {
+				c.UnreadFrom, c.UnreadUntil = e.ReceivedAt, e.ReceivedAt
 			}
+			c.UnreadFrom, c.UnreadUntil = min(c.UnreadFrom, e.ReceivedAt), max(c.UnreadUntil, e.ReceivedAt)
 		}
 		rows.Close()
 		if err := rows.Err(); err != nil || c.Unread == 0 {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,6 +41,9 @@ func (r *rollup) storeFacts(ctx context.Context) error {
 	touched := make(map[customerKey]bool)
 	for _, c := range r.claims {
 		if c.Result.Postponed {
+			if c.restTaken {
+				return fmt.Errorf("session no. %d is postponed after it was read from its first event", c.SessionNo)
+			}
 			batch.Queue(postponeSession, c.SessionNo, r.generation, c.Result.Due.Time()).Exec(wantRows(1))
 			back = append(back, c.touches...)
 			r.result.Postponed++

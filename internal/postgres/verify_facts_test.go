@@ -368,7 +368,7 @@ func TestVerify_SessionsThatAreTooLong(t *testing.T) {
 		}
 		for _, c := range claims {
 			state := facts.Of(c.Events, c.Reports)
-			state.Skip(c.Unread, c.UnreadUntil)
+			state.Skip(c.Unread, c.UnreadFrom, c.UnreadUntil)
 			folded := state.Facts()
 			c.Result = facts.Result{Due: c.Now, State: state, Facts: folded, Contributed: folded.Contributions(facts.Property{})}
 		}

@@ -193,8 +193,8 @@ func (v *verifier) countEvents(ctx context.Context, after, to int64, byNumber ma
 
 // skipped is what was not read of a session: more events than can be folded.
 type skipped struct {
-	events int64
-	until  event.Micros
+	events      int64
+	from, until event.Micros
 }
 
 // tooLong says that a session has more events than can be folded.
@@ -208,7 +208,7 @@ func (v *verifier) readRaw(ctx context.Context, sessions []*storedSession, byNum
 		claim := facts.Claim{SessionNo: first.number}
 		err := readSession(ctx, v.conn, &claim, event.Earliest.Time(), event.Latest.Time(), v.store.mostFolded)
 		first.events = claim.Events
-		return skipped{claim.Unread, claim.UnreadUntil}, err
+		return skipped{claim.Unread, claim.UnreadFrom, claim.UnreadUntil}, err
 	}
 	total := int64(0)
 	for _, s := range sessions {
@@ -261,7 +261,7 @@ func (v *verifier) checkSession(s *storedSession, unread skipped) {
 	default:
 		v.found.Folded++
 		must = facts.Of(s.events, s.reports)
-		must.Skip(unread.events, unread.until)
+		must.Skip(unread.events, unread.from, unread.until)
 	}
 	stored := v.checkState(s, must)
 	if stored == nil {

@@ -33,22 +33,23 @@ func (c *claimer) attempt(ctx context.Context, work string, roll func(int, facts
 		c.metrics.rolled(rolled, f)
 		return rolled, nil, nil
 	}
-	if ended(ctx) || len(f.sessions) == 0 {
+	claimed := rolled.Sessions
+	if ended(ctx) || len(claimed) == 0 {
 		return facts.Rolled{}, nil, err // says nothing about what was claimed
 	}
 	class := c.classify(err)
 	switch {
-	case len(f.sessions) > 1 && class == ClassData:
+	case len(claimed) > 1 && class == ClassData:
 		c.limit = 1
-	case len(f.sessions) > 1:
-		c.limit = max(1, len(f.sessions)/2)
+	case len(claimed) > 1:
+		c.limit = max(1, len(claimed)/2)
 	default:
 		c.limit = 1 // its neighbours may be like it
-		if c.refused.failed(f.sessions[0], class) {
+		if c.refused.failed(claimed[0], class) {
 			c.metrics.refused.Inc()
 			c.log.LogAttrs(ctx, slog.LevelError, "session cannot be rolled up and is left alone for a while; its facts are behind",
-				slog.Int64("session_no", f.sessions[0]), slog.Duration("pause", refusedPause), slog.Any("error", err))
+				slog.Int64("session_no", claimed[0]), slog.Duration("pause", refusedPause), slog.Any("error", err))
 		}
 	}
-	return facts.Rolled{}, f.sessions, err
+	return facts.Rolled{}, claimed, err
 }

@@ -78,16 +78,15 @@ func (f *folding) fold(claims []*facts.Claim, whole func([]*facts.Claim) error) 
 			f.seals++
 		}
 	}
-	if len(anew) == 0 {
-		return nil
-	}
-	if err := whole(anew); err != nil {
-		return err
-	}
+	// One after the other: each may have hundreds of thousands of events.
 	for _, c := range anew {
+		if err := whole([]*facts.Claim{c}); err != nil {
+			return err
+		}
 		if err := f.recompute(c); err != nil {
 			return fmt.Errorf("rollup: session no. %d: %w", c.SessionNo, err)
 		}
+		c.Events = nil
 	}
 	return nil
 }
@@ -138,7 +137,7 @@ func (f *folding) absorb(c *facts.Claim) outcome {
 	how := outcomeRevised
 	if len(c.Events) > 0 || c.Unread > 0 || c.State.Extend(nil, c.Reports) != nil {
 		later := facts.Of(c.Events, c.Reports)
-		later.Skip(c.Unread, c.UnreadUntil)
+		later.Skip(c.Unread, c.UnreadFrom, c.UnreadUntil)
 		c.State.Absorb(later)
 		how = outcomeAbsorbed
 	}
@@ -214,7 +213,7 @@ func extend(state *facts.State, c *facts.Claim) error {
 	if err := state.Extend(c.Events, c.Reports); err != nil {
 		return err
 	}
-	state.Skip(c.Unread, c.UnreadUntil)
+	state.Skip(c.Unread, c.UnreadFrom, c.UnreadUntil)
 	return nil
 }
 

@@ -112,6 +112,35 @@ func TestFold_AnyDeliveryEndsInTheFactsOfAllRows(t *testing.T) {
 	})
 }
 
+// Sessions that are folded anew are read one after the other: two of them can be
+// more than there is memory.
+//
+// rule 9
+func TestFold_ReadsOneSessionAtATime(t *testing.T) {
+	t.Parallel()
+	claims := make([]*facts.Claim, 3)
+	for i := range claims {
+		claims[i] = &facts.Claim{SessionNo: int64(i + 1), Now: at(0)} // not new, and without a state
+	}
+	f := &folding{interval: 2 * time.Second, refused: never}
+	reads := 0
+	err := f.fold(claims, func(whole []*facts.Claim) error {
+		reads++
+		for _, c := range claims {
+			if len(c.Events) > 0 {
+				t.Errorf("session %d is still in memory", c.SessionNo)
+			}
+		}
+		for _, c := range whole {
+			c.Events, c.Whole = []facts.Event{pose(0, c.SessionNo)}, true
+		}
+		return nil
+	})
+	if err != nil || reads != len(claims) {
+		t.Errorf("%d reads for %d sessions, %v", reads, len(claims), err)
+	}
+}
+
 // assertExact fails unless a session is stored as folding all its batches at
 // once gives, and the aggregates are its contributions.
 func assertExact(t rapid.TB, store *modelStore, session int64, tour []modelBatch) {
@@ -276,7 +305,7 @@ func TestFold_FullSessionWaits(t *testing.T) {
 // What is more than can be folded is counted, wherever it is read.
 func TestFold_CountsUnread(t *testing.T) {
 	t.Parallel()
-	unread := func(c *facts.Claim) { c.Unread, c.UnreadUntil = 5, at(90_000) }
+	unread := func(c *facts.Claim) { c.Unread, c.UnreadFrom, c.UnreadUntil = 5, at(90_000), at(90_000) }
 	for name, c := range map[string]*facts.Claim{
 		"extended": claimOf([]facts.Event{pose(1, 1)}, []facts.Event{pose(2, 2)}, unread),
 		"new": claimOf(nil, []facts.Event{pose(2, 2)}, func(c *facts.Claim) {

@@ -157,6 +157,31 @@ func TestLoop_SessionThatTimesOut(t *testing.T) {
 	})
 }
 
+// A session that the store cannot even read does not keep the others waiting,
+// though nobody is asked about it before.
+//
+// rule 5
+func TestLoop_SessionThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Sessions: 16}, func(b *bench) {
+		b.store.fault = func(operation string, claimed []int64) *fault {
+			if operation == "roll: read" && slices.Contains(claimed, 21) {
+				return &fault{err: errBroken, takes: time.Second}
+			}
+			return nil
+		}
+		b.load(numbers(100)...)
+		b.start()
+		b.pass(2 * time.Minute)
+		if n := b.store.touched(); n != 1 {
+			b.Errorf("%d touches left, want that of the session that cannot be read", n)
+		}
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}
+
 // What is remembered of sessions that fail is bounded, and forgotten when they
 // work.
 //

@@ -13,8 +13,9 @@ import (
 type Store interface {
 	// RollSessions claims at most limit sessions that have new rows and are due,
 	// with numbers above after, lets fold decide about them and stores what it
-	// decided. It looks at a bounded number of sessions: Last in the result says
-	// where to go on, and is 0 when there were no more.
+	// decided. It looks at a bounded number of sessions and of their new rows:
+	// Last in the result says where to go on, and is 0 when there were no more.
+	// Beside an error Sessions says which ones it had claimed.
 	RollSessions(ctx context.Context, after int64, limit int, fold facts.Fold) (facts.Rolled, error)
 	// RollCustomers does the same for customers one of whose sessions changed,
 	// and moves counted changes of quality into their sums. It returns how many

@@ -159,7 +159,9 @@ func (s *modelStore) roll(ctx context.Context, what string, limit int, sealing *
 		s.sessions[number].locked = false
 	}
 	s.calls = append(s.calls, call{s.now(), what, numbers, err})
-	rolled.Last = last
+	if err == nil {
+		rolled.Last = last
+	}
 	return rolled, err
 }
 
@@ -170,17 +172,29 @@ func (s *modelStore) rollLocked(ctx context.Context, what string, numbers []int6
 		}
 		return facts.Rolled{}, nil
 	}
-	rolled := facts.Rolled{Claimed: len(numbers)}
+	rolled := facts.Rolled{Claimed: len(numbers), Sessions: numbers}
 	claims, taken := make([]*facts.Claim, len(numbers)), make([][]int64, len(numbers))
 	s.mu.Lock()
 	for i, number := range numbers {
 		claims[i], taken[i] = s.claim(number, sealing)
 	}
 	s.mu.Unlock()
-	err := fold(claims, func(whole []*facts.Claim) error { return s.readWhole(claims, taken, whole) })
+	for _, c := range claims {
+		rolled.Events += len(c.Events)
+	}
+	if f := s.faultOf(ctx, what+": read", numbers); f.err != nil {
+		return facts.Rolled{Sessions: numbers}, f.err
+	}
+	err := fold(claims, func(whole []*facts.Claim) error {
+		s.readWhole(claims, taken, whole)
+		for _, c := range whole {
+			rolled.Events += len(c.Events)
+		}
+		return nil
+	})
 	f := s.faultOf(ctx, what, numbers)
 	if err = cmp.Or(err, f.err); err != nil && !f.done {
-		return facts.Rolled{}, err // rolled back: the touches are still there
+		return facts.Rolled{Sessions: numbers}, err // rolled back: the touches are still there
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,10 +202,12 @@ func (s *modelStore) rollLocked(ctx context.Context, what string, numbers []int6
 		if c.Result.Postponed {
 			rolled.Postponed++
 		}
-		rolled.Events += len(c.Events)
 		s.store(c, taken[i], &rolled)
 	}
-	return rolled, err
+	if err != nil {
+		return facts.Rolled{Sessions: numbers}, err
+	}
+	return rolled, nil
 }
 
 // claim reads what is stored of a session and what its touches brought.
@@ -235,7 +251,7 @@ func (s *modelStore) reportsOf(m *modelSession, taken []int64) []facts.Report {
 
 // readWhole reads all rows of sessions but those that come with a touch which
 // is still there.
-func (s *modelStore) readWhole(claims []*facts.Claim, taken [][]int64, whole []*facts.Claim) error {
+func (s *modelStore) readWhole(claims []*facts.Claim, taken [][]int64, whole []*facts.Claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range whole {
@@ -253,7 +269,6 @@ func (s *modelStore) readWhole(claims []*facts.Claim, taken [][]int64, whole []*
 		m.read += len(c.Events)
 		c.Reports = s.reportsOf(m, mine)
 	}
-	return nil
 }
 
 // store is the end of the transaction.
