@@ -42,11 +42,15 @@ build: ## Build every program into .build/bin
 
 .PHONY: test
 test: ## Run every test with a real NATS server and a real PostgreSQL (PKG=./internal/worker for one package)
-	$(WITH_CLUSTER) go test -race -shuffle=on -timeout 5m $$PKG
+	$(WITH_CLUSTER) go test -race -shuffle=on -timeout 10m $$PKG
 
 .PHONY: check
 check: $(TOOLS)/.built ## Format, vet, linters, modules and structure: all that needs no test run
 	@scripts/check
+
+.PHONY: docs
+docs: ## Write docs/configuration.md and docs/metrics.md anew, from the code
+	@$(WITH_CLUSTER) go test -count=1 ./test/docs -update
 
 .PHONY: format
 format: $(TOOLS)/.built ## Format the code and apply the fixes of go fix

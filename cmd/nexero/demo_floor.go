@@ -22,6 +22,7 @@ const (
 // floor is a heat map as it is drawn: seen from above, the longer side across.
 type floor struct {
 	width, height int
+	side          int             // of the square that a cell of the drawing is, in cm
 	inside        []bool          // of a room, or someone was there
 	heat          []time.Duration // both by row, then column
 	hottest       time.Duration
@@ -46,6 +47,7 @@ func newFloor(cells []postgres.FloorCell, rooms []sim.Room) floor {
 	p := newPlot(cells, rooms)
 	var f floor
 	f.width, f.height = p.size()
+	f.side = p.scale * cellCM
 	f.inside, f.heat = make([]bool, f.width*f.height), make([]time.Duration, f.width*f.height)
 	for i := range rooms {
 		f.addRoom(&p, &rooms[i])
@@ -178,7 +180,7 @@ func (f *floor) draw(l look) string {
 			fmt.Fprintf(&b, "\x1b[48;5;%dm  \x1b[0m", shade)
 		}
 	}
-	fmt.Fprintf(&b, " %s in one square of 25 cm", length(f.hottest))
+	fmt.Fprintf(&b, " %s or more in a square of %d cm", length(f.hottest), f.side)
 	return b.String()
 }
 

@@ -20,14 +20,14 @@ func (d *demo) show(o *postgres.Overview) {
 		return
 	}
 	busiest := o.Busiest
-	where := "of " + name(busiest.Name, busiest.Property) + " on " + busiest.Day.Format("2 January")
+	where := name(busiest.Name, busiest.Property) + " on " + busiest.Day.Format("2 January")
 	d.zones(where, o.Zones)
 	d.targets(where, o.Targets)
 	d.objects(where, o.Objects)
 	if len(o.Cells) == 0 {
 		return
 	}
-	d.title(fmt.Sprintf("Level %d %s", o.Level, where), "floor_heatmap_daily")
+	d.title(fmt.Sprintf("Level %d of %s", o.Level, where), "floor_heatmap_daily")
 	f := newFloor(o.Cells, roomsOf(busiest.Property, o.Level))
 	d.block(f.draw(d.look))
 }
@@ -64,7 +64,7 @@ func (d *demo) days(days []postgres.PropertyDay) {
 }
 
 func (d *demo) zones(where string, zones []postgres.ZoneDay) {
-	d.title("Rooms "+where, "zones_daily")
+	d.title("Rooms of "+where, "zones_daily")
 	t := newTable("zone", "visits", "tours", "median stay", "9 of 10 under", "last room")
 	for i := range zones {
 		zone := &zones[i]
@@ -77,8 +77,8 @@ func (d *demo) zones(where string, zones []postgres.ZoneDay) {
 }
 
 func (d *demo) targets(where string, targets []postgres.TargetDay) {
-	d.title("Looked at most "+where, "gaze_targets_daily")
-	t := newTable("target", "seen from", "looks", "tours", "in all", "first look after")
+	d.title("Looked at most in "+where, "gaze_targets_daily")
+	t := newTable("target", "seen from", "looks", "tours", "total", "first look after")
 	for i := range targets {
 		target := &targets[i]
 		t.AppendRow(table.Row{
@@ -89,7 +89,7 @@ func (d *demo) targets(where string, targets []postgres.TargetDay) {
 }
 
 func (d *demo) objects(where string, objects []postgres.ObjectDay) {
-	d.title("Touched most "+where, "interactions_daily")
+	d.title("Touched most in "+where, "interactions_daily")
 	t := newTable("object", "what was done", "in", "times", "tours")
 	for i := range objects {
 		object := &objects[i]

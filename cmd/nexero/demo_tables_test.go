@@ -127,9 +127,16 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// A floor of any size fits a narrow terminal.
+// A floor of any size fits a narrow terminal, and its legend says what a square
+// is then.
 func TestFloor_Scales(t *testing.T) {
 	t.Parallel()
+	for far, want := range map[int32]string{75: "1.0s or more in a square of 25 cm", 76: "1.0s or more in a square of 50 cm"} {
+		f := newFloor([]postgres.FloorCell{{Time: time.Second}, {X: far, Time: time.Second}}, nil)
+		if drawing := f.draw(look{}); !strings.HasSuffix(drawing, want) {
+			t.Errorf("%d cells away: %q, want %q at the end", far, drawing, want)
+		}
+	}
 	for _, far := range []int32{1, 75, 76, 500, 40_000} {
 		f := newFloor([]postgres.FloorCell{{}, {X: far, Y: far / 3, Time: time.Second}, {X: far / 2, Y: -far, Time: time.Minute}}, nil)
 		if f.width > floorWidth || f.height > floorHeight || f.width < 1 || f.height < 1 {

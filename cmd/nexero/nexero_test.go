@@ -70,7 +70,7 @@ func TestKeys(t *testing.T) {
 	}
 	sh.ok("keys", "revoke", id)
 	sh.ok("keys", "revoke", id)
-	if revoked := sh.ok("keys", "list"); strings.Contains(revoked, " -  ") || !strings.Contains(list, " -  ") {
+	if revoked := sh.ok("keys", "list"); !strings.Contains(revoked, " revoked ") || !strings.Contains(list, " valid ") {
 		t.Errorf("list %q, then %q, want a time of revocation", list, revoked)
 	}
 	if kept := mirror(t, database); !strings.Contains(kept, id) || strings.Contains(kept, `"revoked_at":null`) {
@@ -162,6 +162,10 @@ func sealed(t *testing.T) []byte {
 func TestQueue_StatusAndPeek(t *testing.T) {
 	t.Parallel()
 	sh := newShell(t, testkit.Database(t))
+	sh.enqueue()
+	if status := sh.ok("queue", "status"); !strings.Contains(status, "messages  0,") || !strings.Contains(status, "none queued, the last was 0") {
+		t.Errorf("status of an empty queue %q", status)
+	}
 	newer := sealed(t)
 	newer[4]++
 	sh.enqueue(sealed(t), newer, []byte("rubbish"))
@@ -237,8 +241,27 @@ func TestCommands_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	if _, stderr, code := sh.run("status"); code != 2 || !strings.Contains(stderr, "NEXERO_LISTEN") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
-	if _, stderr, code := sh.run("fly"); code == 0 || !strings.Contains(stderr, "fly") {
-		t.Errorf("exit %d, %q", code, stderr)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"fly"}, "see nexero --help"},
+		{[]string{"verfy"}, "did you mean verify?"},
+		{[]string{"queue", "stats"}, "did you mean status?"},
+		{[]string{"keys", "fly"}, "see nexero keys --help"},
+		{[]string{"replay"}, "usage: nexero replay FILE"},
+		{[]string{"replay", "--fast", "file"}, "see nexero replay --help"},
+		{[]string{"replay", "--copies", "0", "file"}, "copies"},
+		{[]string{"simulate", "all"}, "nexero simulate"},
+	} {
+		if _, stderr, code := (&shell{t: t}).run(test.args...); code != exitUsage || !strings.Contains(stderr, test.want) {
+			t.Errorf("nexero %v: exit %d, %q, want %d and %q", test.args, code, stderr, exitUsage, test.want)
+		}
+	}
+	for _, group := range []string{"keys", "queue"} {
+		if stdout := (&shell{t: t}).ok(group); !strings.Contains(stdout, "Available Commands") {
+			t.Errorf("nexero %s prints %q", group, stdout)
+		}
 	}
 	if stdout := (&shell{t: t}).ok("--help"); !strings.Contains(stdout, "replay") {
 		t.Errorf("help %q", stdout)

@@ -18,7 +18,20 @@ import (
 
 func newQueue(env []string) *cobra.Command {
 	command := &cobra.Command{Use: "queue", Short: "Look at the queue"}
-	status := &cobra.Command{Use: "status", Short: "Say how much is queued and who works on it", Args: cobra.NoArgs}
+	status := &cobra.Command{
+		Use:   "status",
+		Short: "Say how much is queued and who works on it",
+		Long: `Say how much is queued and who works on it:
+
+  messages  in the queue, of how much it may hold; ingest answers 503 when it is full
+  oldest    when the oldest of them was stored: how far workers are behind
+  consumer  what waits for a worker, what workers have and have not yet stored, and
+            how many requests for more they have open; none: no worker runs
+  sequence  numbers of the first and the last message
+  lost      what the NATS server says that it lost on its disk; anything but 0 is an alarm
+  replicas  servers that hold each message, and which one leads`,
+		Args: cobra.NoArgs,
+	}
 	peek := &cobra.Command{
 		Use:   "peek",
 		Short: "Print the oldest queued messages without taking them",
@@ -69,15 +82,19 @@ func printQueue(w io.Writer, s queue.Status) error {
 	if s.ConsumerMissing {
 		consumer = "missing; the next worker makes it"
 	}
+	sequence := fmt.Sprintf("%d to %d", s.FirstSequence, s.LastSequence)
+	if s.Messages == 0 {
+		sequence = fmt.Sprintf("none queued, the last was %d", s.LastSequence)
+	}
 	_, err := fmt.Fprintf(w, `messages  %d, %s of %s
 oldest    %s
 consumer  %s
-sequence  %d to %d
+sequence  %s
 lost      %d messages, %s
 replicas  %d %s
 `,
 		s.Messages, humanize.IBytes(s.Bytes), humanize.IBytes(uint64(max(s.MaxBytes, 0))),
-		oldest, consumer, s.FirstSequence, s.LastSequence,
+		oldest, consumer, sequence,
 		s.LostMessages, humanize.IBytes(s.LostBytes), s.Replicas, s.Leader)
 	return err
 }

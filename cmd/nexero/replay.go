@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -32,7 +33,8 @@ func newReplay(env []string) *cobra.Command {
 		Long: `Play a recording (gzip'd JSON lines, one request each) as the headsets did:
 the requests of a session one after the other, sessions side by side. Answers of
 429 and 503 are obeyed, and after a connection error the same bytes are sent
-again.`,
+again. Exit code 1 says that it did not get through, or that every request was
+refused.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := command.Flags()
@@ -49,6 +51,9 @@ again.`,
 }
 
 func runReplay(cmd *cobra.Command, o operator, file string, flags replayFlags) error {
+	if flags.options.Speed < 0 || flags.options.Copies < 1 || flags.options.Connections < 1 {
+		return &exitError{code: exitUsage, err: errors.New("copies and connections must be at least 1, speed at least 0")}
+	}
 	if err := o.target(cmd.Context(), &flags.url, &flags.key); err != nil {
 		return err
 	}
@@ -78,7 +83,12 @@ func runReplay(cmd *cobra.Command, o operator, file string, flags replayFlags) e
 		return err
 	}
 	if flags.json {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(summary)
+		err = json.NewEncoder(cmd.OutOrStdout()).Encode(summary)
+	} else {
+		err = summary.Print(cmd.OutOrStdout())
 	}
-	return summary.Print(cmd.OutOrStdout())
+	if err == nil && summary.Answered > 0 && summary.Refused == summary.Answered {
+		err = errors.New("every request was refused")
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,11 +32,36 @@ func newRoot(env []string) *cobra.Command {
 		SilenceErrors: true,
 	}
 	// A command line that makes no sense exits like a setting that does not.
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: exitUsage, err: err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &exitError{code: exitUsage, err: fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
 	root.AddCommand(
-		newUp(env, demoTours()), newStatus(env), newReplay(env), newSimulate(env), newVerify(env), newMigrate(env), newKeys(env), newQueue(env),
+		newUp(env, demoTours()), newStatus(env), newReplay(env), newSimulate(env), newVerify(env), newMigrate(env),
+		newKeys(env), newTenants(env), newProperties(env), newQueue(env), newRejected(env),
 	)
+	for _, command := range append(root.Commands(), root) {
+		if command.HasSubCommands() {
+			group(command)
+		}
+	}
 	return root
+}
+
+// group completes a command that only holds others: alone it shows its help, and
+// a word that is none of them is an error.
+func group(command *cobra.Command) {
+	command.SuggestionsMinimumDistance = 2
+	command.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := fmt.Sprintf("see %s --help", cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)}
+	}
+	command.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // operator is what an operator's command has to work with.
@@ -46,32 +72,46 @@ type operator struct {
 
 // operate makes a command's RunE: it loads the configuration and passes it on.
 func operate(command *cobra.Command, env []string, do func(cmd *cobra.Command, o operator, args []string) error) *cobra.Command {
+	same := func(cfg *config.CLI) *config.CLI { return cfg }
+	return operateWith(command, env, same, func(cmd *cobra.Command, o operator, _ *config.CLI, args []string) error {
+		return do(cmd, o, args)
+	})
+}
+
+// operateWith does the same for a command with settings of its own; cli returns
+// the part that all of them have.
+func operateWith[T any](
+	command *cobra.Command, env []string, cli func(*T) *config.CLI, do func(cmd *cobra.Command, o operator, cfg *T, args []string) error,
+) *cobra.Command {
 	if positional := command.Args; positional != nil {
 		command.Args = func(cmd *cobra.Command, args []string) error {
 			if err := positional(cmd, args); err != nil {
-				return &exitError{code: exitUsage, err: err}
+				return &exitError{code: exitUsage, err: fmt.Errorf("%w; usage: %s", err, cmd.UseLine())}
 			}
 			return nil
 		}
 	}
+	// What is the command's own comes first in its help, then the settings.
+	command.Flags().SortFlags = false
 	// A mistake in the tags of the configuration is a bug that any run shows.
-	registered := config.Register[config.CLI](command.Flags())
+	registered := config.Register[T](command.Flags())
 	command.RunE = func(cmd *cobra.Command, args []string) error {
 		if registered != nil {
 			return &exitError{code: exitUsage, err: registered}
 		}
-		cfg, err := config.Load[config.CLI](cmd.Flags(), env)
+		cfg, err := config.Load[T](cmd.Flags(), env)
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
+		common := cli(cfg)
 		stderr := cmd.ErrOrStderr()
 		log, err := obs.NewLogger(stderr, obs.Logging{
-			Format: obs.Format(cfg.Log.Format), Level: max(cfg.Log.Level, slog.LevelWarn), Terminal: obs.IsTerminal(stderr),
+			Format: obs.Format(common.Log.Format), Level: max(common.Log.Level, slog.LevelWarn), Terminal: obs.IsTerminal(stderr),
 		})
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
-		return do(cmd, operator{cfg: cfg, log: log}, args)
+		return do(cmd, operator{cfg: common, log: log}, cfg, args)
 	}
 	return command
 }

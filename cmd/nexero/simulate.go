@@ -45,7 +45,8 @@ the same bytes and add nothing. Each answer is compared with what the truth says
 it must be; exit code 1 says that some differ.
 
 With --record the posts become a recording for "nexero replay" and nothing is
-posted, unless --post says so. --truth writes what a database must hold.`,
+posted, unless --post says so. --truth writes what a database must hold; after
+Ctrl-C, of what was posted until then.`,
 		Args: cobra.NoArgs,
 	}
 	f := command.Flags()
@@ -54,7 +55,7 @@ posted, unless --post says so. --truth writes what a database must hold.`,
 	f.Uint64Var(&flags.options.Seed, "seed", 1, "who comes, where they go and what goes wrong")
 	f.StringVar(&flags.start, "start", "", "when the first ones come, RFC 3339; default: so that the last ones leave now, with a speed of up to 1 now")
 	f.Float64Var(&flags.speed, "speed", 0, "simulated time per real time: 1 is live, 0 as fast as answers come")
-	f.BoolVar(&flags.tame, "tame", false, "headsets without bad habits: V1's words, right clocks, everything sent once and at once")
+	f.BoolVar(&flags.tame, "tame", false, "headsets without bad habits: the plainest words, right clocks, everything sent once and at once")
 	f.StringVar(&flags.record, "record", "", "write the posts to this recording instead of posting them")
 	f.BoolVar(&flags.post, "post", false, "with --record: post them as well")
 	f.StringVar(&flags.truth, "truth", "", "write what a database must hold to this file, as JSON")
@@ -67,6 +68,10 @@ posted, unless --post says so. --truth writes what a database must hold.`,
 		return runSimulate(cmd, o, &flags)
 	})
 }
+
+// errStopped is a Ctrl-C while headsets post, which is how a live run ends: what
+// came of it is said all the same.
+var errStopped = errors.New("stopped early; what was posted stays")
 
 // simulation is what came of `nexero simulate`.
 type simulation struct {
@@ -96,14 +101,15 @@ func runSimulate(cmd *cobra.Command, o operator, flags *simulateFlags) error {
 		return &exitError{code: exitUsage, err: err}
 	}
 	done := simulation{Options: flags.options, Recording: flags.record, TruthFile: flags.truth}
+	var stopped error
 	if flags.record != "" {
 		if err := done.record(cmd, run, flags); err != nil {
 			return err
 		}
 	}
 	if flags.record == "" || flags.post {
-		if err := done.post(cmd, o, run, flags); err != nil {
-			return err
+		if stopped = done.post(cmd, o, run, flags); stopped != nil && !errors.Is(stopped, errStopped) {
+			return stopped
 		}
 	}
 	if flags.truth != "" {
@@ -118,7 +124,7 @@ func runSimulate(cmd *cobra.Command, o operator, flags *simulateFlags) error {
 	if done.Surprises > 0 {
 		return fmt.Errorf("%d answers are not what the truth says, the first: %s", done.Surprises, done.FirstSurprise)
 	}
-	return nil
+	return stopped
 }
 
 // complete fills in what follows from other flags. Nothing may happen in the
@@ -127,20 +133,33 @@ func (f *simulateFlags) complete(now time.Time) error {
 	if !f.tame {
 		f.options.Habits = sim.Usual()
 	}
+	posts := f.record == "" || f.post
 	switch {
 	case f.start != "":
 		start, err := time.Parse(time.RFC3339, f.start)
 		if err != nil {
-			return fmt.Errorf("start: %w", err)
+			return fmt.Errorf("start: %q is no time as in %s", f.start, now.UTC().Format(time.RFC3339))
+		}
+		if latest := now.Add(-f.ahead()); posts && start.After(latest) {
+			return fmt.Errorf("start: with it some would tour in the future, and a server moves such times: %s at the latest",
+				latest.UTC().Format(time.RFC3339))
 		}
 		f.options.Start = start
-	case f.speed > 0 && f.speed <= 1 && (f.record == "" || f.post):
+	case f.speed > 0 && f.speed <= 1 && posts:
 		f.options.Start = now
 	default:
 		f.options.Start = now.Add(-f.options.Duration)
 	}
 	f.options.Start = f.options.Start.UTC().Truncate(time.Second)
 	return nil
+}
+
+// ahead is how much more time passes in the tours than outside.
+func (f *simulateFlags) ahead() time.Duration {
+	if f.speed == 0 {
+		return f.options.Duration
+	}
+	return max(0, f.options.Duration-time.Duration(float64(f.options.Duration)/f.speed))
 }
 
 // record writes the posts of all headsets to a recording.
@@ -191,6 +210,9 @@ func (s *simulation) post(cmd *cobra.Command, o operator, run *sim.Run, flags *s
 	err := tours.play(cmd.Context(), run, flags.options.Headsets, atOnce)
 	s.Answers, s.Surprises, s.FirstSurprise = tours.summary, tours.surprises, tours.firstSurprise
 	s.truth = tours.ledger.Truth()
+	if err != nil && cmd.Context().Err() != nil {
+		return errStopped
+	}
 	if err != nil && flags.truth != "" {
 		return errors.Join(err, writeTruth(flags.truth, &s.truth))
 	}

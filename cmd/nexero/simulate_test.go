@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +84,7 @@ func TestSimulate_RefusesWhatMakesNoSense(t *testing.T) {
 		{[]string{"--headsets", "0"}, "0 headsets"},
 		{[]string{"--duration", "1s"}, "too short"},
 		{[]string{"--start", "yesterday"}, "start"},
+		{[]string{"--start", "9999-01-01T00:00:00Z"}, "in the future"},
 		{[]string{"--speed", "-1"}, "speed"},
 		{[]string{"now"}, "now"},
 	} {
@@ -113,6 +117,73 @@ func TestSimulateFlags_NothingInTheFuture(t *testing.T) {
 		if want := now.Truncate(time.Second).Add(-test.begins); !flags.options.Start.Equal(want) {
 			t.Errorf("%+v begins at %s, want %s", test, flags.options.Start, want)
 		}
+	}
+}
+
+func TestSimulateFlags_LatestStart(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		speed  float64
+		latest time.Duration // before now
+	}{
+		{0, time.Hour},
+		{1, 0},
+		{0.5, 0},
+		{4, 45 * time.Minute},
+	} {
+		flags := simulateFlags{speed: test.speed, options: sim.Options{Duration: time.Hour}}
+		flags.start = now.Add(-test.latest).Format(time.RFC3339)
+		if err := flags.complete(now); err != nil {
+			t.Errorf("speed %v: %v", test.speed, err)
+		}
+		flags.start = now.Add(time.Second - test.latest).Format(time.RFC3339)
+		if err := flags.complete(now); err == nil {
+			t.Errorf("speed %v: a second later is accepted", test.speed)
+		}
+		// A recording may be played whenever it is time.
+		flags.record = "file"
+		if err := flags.complete(now); err != nil {
+			t.Errorf("a recording: %v", err)
+		}
+	}
+}
+
+// Ctrl-C is how a live run ends: what was posted is told nevertheless.
+func TestSimulate_StoppedEarly(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		// Who is gone is noticed once the body is read.
+		_, _ = io.Copy(io.Discard, r.Body)
+		interrupt()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	truth := filepath.Join(t.TempDir(), "truth.json")
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"simulate", "--url", server.URL, "--key", "k", "--truth", truth}, nil, strings.NewReader(""), &stdout, &stderr)
+	if code != 1 || !strings.Contains(stderr.String(), "stopped early") || !strings.Contains(stdout.String(), "answered") {
+		t.Errorf("exit %d, %q, %q", code, stdout.String(), stderr.String())
+	}
+	if _, err := os.Stat(truth); err != nil {
+		t.Errorf("no truth: %v", err)
+	}
+}
+
+// A script must notice a replay of which nothing was taken.
+func TestReplay_AllRefused(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tours.jsonl.gz")
+	sh := &shell{t: t}
+	sh.ok("simulate", "--headsets", "1", "--duration", "1m", "--record", file)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	stdout, stderr, code := sh.run("replay", "--url", server.URL, "--key", "k", "--speed", "0", file)
+	if code != 1 || !strings.Contains(stderr, "every request was refused") || !strings.Contains(stdout, "401") {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }
 

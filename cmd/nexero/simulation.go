@@ -24,8 +24,8 @@ func printSimulation(w io.Writer, s *simulation) error {
 	if p.err == nil {
 		p.err = printPlans(w, &s.truth)
 	}
-	p.line("\ntours     %s by %s people with a name, %s of them returning; %s by people without; %s crashed\n",
-		count(t.Tours), count(t.Customers), count(t.Returned), count(t.Nameless), count(t.Crashed))
+	p.line("\ntours     %s: %s by %s customers, %s of them by who had come before; %s by people without a name; %s headsets crashed\n",
+		count(t.Tours), count(t.Tours-t.Nameless), count(t.Customers), count(t.Returned), count(t.Nameless), count(t.Crashed))
 	p.line("sent      %s batches and %s session posts, %s of them again\n", count(t.Batches), count(t.Reports), count(t.Repeats))
 	p.line("truth     %s events to be accepted, %s rejected%s\n", count(t.Accepted), count(t.RejectedEvents()), byCode(t.Rejected))
 	if s.Answers != nil {

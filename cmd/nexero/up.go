@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func runUp(cmd *cobra.Command, env []string, cfg *config.Up, tours sim.Options) 
 		}
 		defer stop()
 	}
-	return local.Up(cmd.Context(), cfg, log, local.Options{
+	err = local.Up(cmd.Context(), cfg, log, local.Options{
 		FetchCommand: []string{fetchCommand},
 		Ready: func(ctx context.Context, run local.RunFile) {
 			p := &printer{w: stdout}
@@ -97,6 +98,10 @@ func runUp(cmd *cobra.Command, env []string, cfg *config.Up, tours sim.Options) 
 			}
 		},
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; stop what listens there, or choose another --listen or --metrics-listen", err)
+	}
+	return err
 }
 
 // demoFits says why tours cannot be shown to be invented and counted here.
@@ -145,6 +150,7 @@ func welcome(p *printer, look look, dataDir string, run local.RunFile) {
 	p.line("\n%s Ctrl-C stops it; nothing is deleted.\n\n", look.bold("Nexero is up."))
 	for _, line := range []struct{ label, value string }{
 		{"post to", run.URL},
+		{"read from", run.QueryURL},
 		{"with key", run.APIKey},
 		{"metrics", run.MetricsURL},
 		{"queue", run.NATSURL},

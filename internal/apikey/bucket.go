@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// revokeAttempts bounds how often Revoke meets somebody else's change.
-const revokeAttempts = 10
+// changeAttempts bounds how often a change of a record meets somebody else's.
+const changeAttempts = 10
 
 // Bucket is where records are kept, by id.
 type Bucket struct {
@@ -97,12 +97,32 @@ func (b *Bucket) List(ctx context.Context) ([]Record, error) {
 // Revoke revokes a key for good and returns its record. Revoking it again
 // changes nothing. It never undoes another change made at the same time.
 func (b *Bucket) Revoke(ctx context.Context, id string, at time.Time) (Record, error) {
-	for range revokeAttempts {
-		record, revision, err := b.get(ctx, id)
-		if err != nil || record.RevokedAt != nil {
+	return b.change(ctx, "revoke", id, func(known Record) (Record, error) {
+		if known.RevokedAt != nil {
+			return known, nil
+		}
+		return known.revoked(at), nil
+	})
+}
+
+// Expire gives a key an end and returns its record. An end never moves to a
+// later time: a key that ends before at keeps its own.
+func (b *Bucket) Expire(ctx context.Context, id string, at time.Time) (Record, error) {
+	return b.change(ctx, "expire", id, func(known Record) (Record, error) { return known.ending(at), nil })
+}
+
+// change replaces a record by what to makes of it, which it may have to do
+// several times. It writes nothing when that is the same.
+func (b *Bucket) change(ctx context.Context, operation, id string, to func(known Record) (Record, error)) (Record, error) {
+	for range changeAttempts {
+		known, revision, err := b.get(ctx, id)
+		if err != nil {
+			return Record{}, err
+		}
+		record, err := to(known)
+		if err != nil || record.SameEnd(known) {
 			return record, err
 		}
-		record = record.revoked(at)
 		value, err := record.encode()
 		if err != nil {
 			return Record{}, err
@@ -112,31 +132,27 @@ func (b *Bucket) Revoke(ctx context.Context, id string, at time.Time) (Record, e
 			return record, nil
 		}
 		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			return Record{}, unavailable("revoke", id, err)
+			return Record{}, unavailable(operation, id, err)
 		}
 	}
-	return Record{}, fmt.Errorf("revoke %s: %w: changed by others all the time", id, ErrUnavailable)
+	return Record{}, fmt.Errorf("%s %s: %w: changed by others all the time", operation, id, ErrUnavailable)
 }
 
-// Restore brings a record back from a copy kept elsewhere. A key that is
-// revoked, here or there, is revoked afterwards; an id that belongs to another
+// Restore brings a record back from a copy kept elsewhere, and returns what both
+// come to. A key that is revoked, here or there, is revoked afterwards, and one
+// that ends in either ends at the earlier time; an id that belongs to another
 // key is [ErrExists].
-func (b *Bucket) Restore(ctx context.Context, record Record) error {
+func (b *Bucket) Restore(ctx context.Context, record Record) (Record, error) {
 	err := b.Put(ctx, record)
 	if !errors.Is(err, ErrExists) {
-		return err
+		return record, err
 	}
-	known, getErr := b.Get(ctx, record.ID)
-	switch {
-	case getErr != nil:
-		return getErr
-	case !known.sameKey(record):
-		return err
-	case record.RevokedAt == nil:
-		return nil
-	}
-	_, err = b.Revoke(ctx, record.ID, *record.RevokedAt)
-	return err
+	return b.change(ctx, "restore", record.ID, func(known Record) (Record, error) {
+		if !known.sameKey(record) {
+			return Record{}, err
+		}
+		return known.merged(record), nil
+	})
 }
 
 func unavailable(operation, id string, err error) error {

@@ -15,7 +15,10 @@
 //   - A key's text is returned once, by [New]. Only its SHA-256 is kept. The text
 //     is in no error and no log line of this package.
 //   - A revoked key stays revoked: no function here revives one, and a [Watcher]
-//     remembers revocations that a restored bucket has forgotten.
+//     remembers revocations that a restored bucket has forgotten. The same holds
+//     of a key's end, which only ever moves to an earlier time.
+//   - A key with an end is refused from that moment on, by the clock of whoever
+//     judges it: nobody has to be told. That is how a rotated key goes.
 //   - A key that is revoked in the bucket is refused by every running Watcher
 //     within a second, or the Watcher refuses to judge: [ErrUnavailable] means
 //     503, never 401, because clients drop what was refused with 401.

@@ -1,6 +1,9 @@
 package apikey
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors of this package, tested with [errors.Is]. None of them holds any
 // part of a key but its id.
@@ -13,6 +16,10 @@ var (
 
 	// ErrRevoked: the key was valid once.
 	ErrRevoked = errors.New("revoked API key")
+
+	// ErrExpired: the key's time is over, as of one that was rotated. It is an
+	// [ErrRevoked] too: whoever need not know the difference need not ask.
+	ErrExpired = fmt.Errorf("expired and so %w", ErrRevoked)
 
 	// ErrScope: the key is valid, and not for this.
 	ErrScope = errors.New("API key lacks the scope")

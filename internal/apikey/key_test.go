@@ -66,6 +66,7 @@ func TestNew_Refuses(t *testing.T) {
 		{"unknown environment", func(s *Spec) { s.Environment = "prod" }},
 		{"no scope", func(s *Spec) { s.Scopes = nil }},
 		{"unknown scope", func(s *Spec) { s.Scopes = []Scope{"write"} }},
+		{"publishable, to read", func(s *Spec) { s.Publishable, s.Scopes = true, []Scope{ScopePost, ScopeRead} }},
 		{"name with a line break", func(s *Spec) { s.Name = "a\nb" }},
 		{"name too long", func(s *Spec) { s.Name = strings.Repeat("a", 101) }},
 	} {

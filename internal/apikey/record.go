@@ -46,13 +46,16 @@ type Spec struct {
 	Name string
 	// Scopes is what it may be used for. At least one.
 	Scopes []Scope
+	// Publishable is a key that is no secret, since it is part of an application
+	// that is handed out. It may post and nothing else.
+	Publishable bool
 }
 
 // check returns the spec with its scopes sorted and named once each.
 func (s Spec) check() (Spec, error) {
 	var faults []string
-	if s.Tenant == "" || len(s.Tenant) > maxTenant || strings.Trim(s.Tenant, tenantCharacters) != "" || strings.ContainsAny(s.Tenant[:1], "-_") {
-		faults = append(faults, "tenant must be 1 to 63 small letters, digits, dashes and underscores, and begin with a letter or digit")
+	if !tenantName(s.Tenant) {
+		faults = append(faults, tenantRule)
 	}
 	if !printable(s.Name) {
 		faults = append(faults, "name must be at most 100 bytes of plain text")
@@ -64,10 +67,28 @@ func (s Spec) check() (Spec, error) {
 	if len(s.Scopes) == 0 || slices.ContainsFunc(s.Scopes, func(scope Scope) bool { return !scope.valid() }) {
 		faults = append(faults, "scopes must be some of post, read and admin")
 	}
+	if s.Publishable && !slices.Equal(s.Scopes, []Scope{ScopePost}) {
+		faults = append(faults, "a publishable key is for post alone")
+	}
 	if len(faults) > 0 {
 		return Spec{}, fmt.Errorf("%w: %s", ErrSpec, strings.Join(faults, "; "))
 	}
 	return s, nil
+}
+
+const tenantRule = "tenant must be 1 to 63 small letters, digits, dashes and underscores, and begin with a letter or digit"
+
+func tenantName(name string) bool {
+	return name != "" && len(name) <= maxTenant && strings.Trim(name, tenantCharacters) == "" && !strings.ContainsAny(name[:1], "-_")
+}
+
+// CheckTenant returns an [ErrSpec] that says what is wrong when no key can be of
+// a tenant of this name.
+func CheckTenant(name string) error {
+	if !tenantName(name) {
+		return fmt.Errorf("%w: %s", ErrSpec, tenantRule)
+	}
+	return nil
 }
 
 // printable keeps out what PostgreSQL or a terminal would choke on.
@@ -82,7 +103,7 @@ func (s Spec) record(id, text string, now time.Time) Record {
 	hash := hashOf(text)
 	return Record{
 		ID: id, Tenant: s.Tenant, Environment: s.Environment, Name: s.Name, Scopes: s.Scopes,
-		Hash: hash[:], CreatedAt: now.UTC().Truncate(time.Microsecond),
+		Hash: hash[:], CreatedAt: now.UTC().Truncate(time.Microsecond), Publishable: s.Publishable,
 	}
 }
 
@@ -103,18 +124,38 @@ type Record struct {
 	Hash []byte `json:"hash"`
 	// CreatedAt is when it was made.
 	CreatedAt time.Time `json:"created_at"`
-	// RevokedAt is when it was revoked; nil while it is valid.
+	// RevokedAt is when it was revoked; nil if it never was.
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	// ExpiresAt is when it ends by itself, by the clock of whoever judges it; nil
+	// when it does not.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// Publishable is a key that is no secret and may post only.
+	Publishable bool `json:"publishable,omitempty"`
 }
 
-// Allows says whether the key is for scope. It does not look at RevokedAt.
-func (r Record) Allows(scope Scope) bool { return slices.Contains(r.Scopes, scope) }
+// Allows says whether the key is for scope. A publishable key may post and
+// nothing else, whatever its scopes say. It does not look at RevokedAt and
+// ExpiresAt.
+func (r Record) Allows(scope Scope) bool {
+	return slices.Contains(r.Scopes, scope) && (!r.Publishable || scope == ScopePost)
+}
+
+// Expired says whether the key has ended by itself at now.
+func (r Record) Expired(now time.Time) bool { return r.ExpiresAt != nil && !now.Before(*r.ExpiresAt) }
+
+// Spec is what another key has to be to take r's place.
+func (r Record) Spec() Spec {
+	return Spec{Tenant: r.Tenant, Environment: r.Environment, Name: r.Name, Scopes: slices.Clone(r.Scopes), Publishable: r.Publishable}
+}
 
 // String is the record for people: without the hash.
 func (r Record) String() string {
 	state := "valid"
-	if r.RevokedAt != nil {
+	switch {
+	case r.RevokedAt != nil:
 		state = "revoked at " + r.RevokedAt.UTC().Format(time.RFC3339)
+	case r.ExpiresAt != nil:
+		state = "valid until " + r.ExpiresAt.UTC().Format(time.RFC3339)
 	}
 	return fmt.Sprintf("key %s of %s for %s, scopes %v, %s", r.ID, r.Tenant, r.Environment, r.Scopes, state)
 }
@@ -135,11 +176,46 @@ func (r Record) sameKey(other Record) bool {
 
 // revoked is the record with the earlier of its own revocation and at.
 func (r Record) revoked(at time.Time) Record {
-	at = at.UTC().Truncate(time.Microsecond)
-	if r.RevokedAt == nil || at.Before(*r.RevokedAt) {
-		r.RevokedAt = &at
-	}
+	r.RevokedAt = earlier(r.RevokedAt, &at)
 	return r
+}
+
+// ending is the record with the earlier of its own end and at.
+func (r Record) ending(at time.Time) Record {
+	r.ExpiresAt = earlier(r.ExpiresAt, &at)
+	return r
+}
+
+// merged is the record with what other, of the same key, knows of its end: what
+// is revoked in either is revoked, and what ends in either ends.
+func (r Record) merged(other Record) Record {
+	r.RevokedAt, r.ExpiresAt = earlier(r.RevokedAt, other.RevokedAt), earlier(r.ExpiresAt, other.ExpiresAt)
+	return r
+}
+
+// SameEnd says whether two records of one key agree on when it was revoked and
+// when it ends.
+func (r Record) SameEnd(other Record) bool {
+	return sameTime(r.RevokedAt, other.RevokedAt) && sameTime(r.ExpiresAt, other.ExpiresAt)
+}
+
+func sameTime(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// earlier returns the earlier of two times in whole microseconds of UTC; nil is
+// never.
+func earlier(a, b *time.Time) *time.Time {
+	switch {
+	case b == nil || a != nil && !b.Truncate(time.Microsecond).Before(*a):
+		return a
+	default:
+		at := b.UTC().Truncate(time.Microsecond)
+		return &at
+	}
 }
 
 func (r Record) encode() ([]byte, error) {

@@ -37,7 +37,7 @@ func TestBucket_Restore(t *testing.T) {
 
 	// The copy knows less of one key and more of the others.
 	for _, record := range []apikey.Record{revoked, lostRevoked, keptRevoked, kept} {
-		if err := bucket.Restore(t.Context(), record); err != nil {
+		if _, err := bucket.Restore(t.Context(), record); err != nil {
 			t.Errorf("restore %s: %v", record, err)
 		}
 	}
@@ -47,9 +47,27 @@ func TestBucket_Restore(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}
+	// An end moves to an earlier time and never to a later one.
+	_, ending := newKey(t, "acme")
+	put(t, bucket, ending)
+	for _, step := range []struct{ at, want time.Time }{
+		{at.Add(2 * time.Hour), at.Add(2 * time.Hour)}, {at.Add(3 * time.Hour), at.Add(2 * time.Hour)}, {at.Add(time.Hour), at.Add(time.Hour)},
+	} {
+		got, err := bucket.Expire(t.Context(), ending.ID, step.at)
+		if err != nil || !got.ExpiresAt.Equal(step.want) || got.RevokedAt != nil {
+			t.Errorf("end at %s: %v, %v", step.at, got, err)
+		}
+	}
+	for _, copied := range []*time.Time{nil, new(at.Add(5 * time.Hour))} {
+		older := ending
+		older.ExpiresAt = copied
+		if got, err := bucket.Restore(t.Context(), older); err != nil || !got.ExpiresAt.Equal(at.Add(time.Hour)) {
+			t.Errorf("restore %s: %v, %v", older, got, err)
+		}
+	}
 	impostor := kept
 	impostor.Hash = slices.Repeat([]byte{1}, len(kept.Hash))
-	if err := bucket.Restore(t.Context(), impostor); !errors.Is(err, apikey.ErrExists) {
+	if _, err := bucket.Restore(t.Context(), impostor); !errors.Is(err, apikey.ErrExists) {
 		t.Errorf("another key under a taken id: %v, want ErrExists", err)
 	}
 	// One damaged record does not hide the others.
@@ -57,7 +75,7 @@ func TestBucket_Restore(t *testing.T) {
 		t.Fatal(err)
 	}
 	records, err := bucket.List(t.Context())
-	if err == nil || len(records) != 2 {
+	if err == nil || len(records) != 3 {
 		t.Errorf("list with a damaged record: %d records, error %v", len(records), err)
 	}
 }
@@ -112,7 +130,7 @@ func TestWatcher_BucketMadeAgain(t *testing.T) {
 	put(t, again, otherRecord)
 	await(t, watcher, other, nil)
 	await(t, watcher, text, apikey.ErrUnknown)
-	if err := again.Restore(t.Context(), record); err != nil {
+	if _, err := again.Restore(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
 	await(t, watcher, text, nil)

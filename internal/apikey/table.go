@@ -21,9 +21,9 @@ type table struct {
 	// damaged are the keys whose records cannot be read. They may be valid, so
 	// nobody may be told that they are none.
 	damaged map[string]bool
-	// revoked remembers what was ever seen revoked. A bucket restored from an
-	// older copy has forgotten it.
-	revoked map[string]time.Time
+	// ended remembers what was ever seen revoked or given an end: records without
+	// anything else. A bucket restored from an older copy has forgotten it.
+	ended map[string]Record
 	// revision is the bucket's at the last change that is in the table.
 	revision uint64
 	loaded   bool
@@ -74,16 +74,15 @@ func (t *table) remove(id string, revision uint64) {
 	t.revision = revision
 }
 
-// remember keeps a revoked key revoked whatever comes from the bucket.
+// remember keeps a revoked key revoked, and one that ends at its end, whatever
+// comes from the bucket.
 func (t *table) remember(record Record) Record {
-	if at, ok := t.revoked[record.ID]; ok {
-		record = record.revoked(at)
-	}
-	if record.RevokedAt != nil {
-		if t.revoked == nil {
-			t.revoked = make(map[string]time.Time)
+	record = record.merged(t.ended[record.ID])
+	if record.RevokedAt != nil || record.ExpiresAt != nil {
+		if t.ended == nil {
+			t.ended = make(map[string]Record)
 		}
-		t.revoked[record.ID] = *record.RevokedAt
+		t.ended[record.ID] = Record{RevokedAt: record.RevokedAt, ExpiresAt: record.ExpiresAt}
 	}
 	return record
 }
@@ -150,6 +149,8 @@ func (t *table) authenticate(text string, scope Scope, now time.Time) (Record, e
 		return Record{}, fmt.Errorf("key %s: %w", id, ErrUnknown)
 	case record.RevokedAt != nil:
 		return Record{}, fmt.Errorf("key %s: %w", id, ErrRevoked)
+	case record.Expired(now):
+		return Record{}, fmt.Errorf("key %s: %w", id, ErrExpired)
 	case !record.Allows(scope):
 		return Record{}, fmt.Errorf("key %s: %w %s", id, ErrScope, scope)
 	}

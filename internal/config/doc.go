@@ -25,6 +25,11 @@
 // Secrets are types of their own, [Secret] and [ConnURL]. They print masked
 // whatever prints them; only their Reveal gives the value away.
 //
+// Outside development a secret that stands in every tutorial is refused, in
+// production one that is short as well, whichever setting holds it; and what
+// only development may leave open, such as posting without a key, needs a
+// second switch.
+//
 // Loading is a function of its arguments: main passes [Environ], tests pass
 // what they like. A loaded struct is plain data, owned by the caller.
 package config

@@ -65,7 +65,7 @@ func Load[T any](fs *pflag.FlagSet, env []string) (*T, error) {
 		return nil, err
 	}
 	// Rules between settings make sense only when each one is sound.
-	if err := validate(root); err != nil {
+	if err := errors.Join(validate(root), checkSecrets(settings, root)); err != nil {
 		return nil, err
 	}
 	return loaded, nil

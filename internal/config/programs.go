@@ -12,6 +12,9 @@ type Ingest struct {
 	Queue   Queue `require:"nats_url"`
 	HTTP    HTTP
 	Intake  Intake
+
+	Exposure Exposure
+	Rates    Rates
 }
 
 // Worker is the configuration of the process that loads the queue into
@@ -38,6 +41,9 @@ type Up struct {
 	Rollup   Rollup
 	Local    Local `require:"data_dir"`
 	Parts    Parts
+	Exposure Exposure
+	Rates    Rates
+	Reading  Reading
 }
 
 // CLI is the configuration of the operator's commands. Without URLs they look
@@ -49,9 +55,27 @@ type CLI struct {
 	Local    Local `require:"data_dir"`
 }
 
+// Replay is the configuration of the operator's commands that judge events
+// again: by the rules of the edge, so these must be the edge's.
+type Replay struct {
+	Log      Log
+	Queue    Queue
+	Database Database
+	Local    Local `require:"data_dir"`
+	Intake   Intake
+}
+
+// CLI returns the part of r that every command has.
+func (r *Replay) CLI() *CLI {
+	return &CLI{Log: r.Log, Queue: r.Queue, Database: r.Database, Local: r.Local}
+}
+
 // Ingest returns the part of u that the HTTP edge has.
 func (u *Up) Ingest() Ingest {
-	return Ingest{Process: u.Process, Log: u.Log, Queue: u.Queue, HTTP: u.HTTP, Intake: u.Intake}
+	return Ingest{
+		Process: u.Process, Log: u.Log, Queue: u.Queue, HTTP: u.HTTP, Intake: u.Intake,
+		Exposure: u.Exposure, Rates: u.Rates,
+	}
 }
 
 // Worker returns the part of u that the worker has.
@@ -114,6 +138,7 @@ type Intake struct {
 	StrictTenants        []string `name:"strict_tenants" help:"Tenants whose events of an unknown type are rejected instead of stored as custom."`
 	EnvelopeBytes        Bytes    `name:"envelope_bytes" default:"256KiB" min:"1KiB" max:"4MiB" help:"Size at which requests that share a message are sent without waiting for more."`
 	MaxEnvelopesInFlight int      `name:"max_envelopes_in_flight" default:"16" min:"1" max:"1000" help:"Most messages on their way to the queue at once."`
+	SessionStateBytes    Bytes    `name:"session_state_max_bytes" default:"256MiB" min:"1MiB" help:"Room on the NATS store for what clients may ask about their sessions; beyond it, and after 7 days, the oldest are forgotten."`
 	MaxInFlightBytes     Bytes    `name:"max_in_flight_bytes" default:"128MiB" min:"1MiB" help:"Most bytes of requests in progress; more are refused with 503."`
 }
 
@@ -143,7 +168,7 @@ type Local struct {
 
 // Parts is what only the all-in-one program has.
 type Parts struct {
-	Services []string `name:"services" default:"nats,postgres,ingest,worker" oneof:"nats,postgres,ingest,worker" help:"What to run in this process."`
+	Services []string `name:"services" default:"nats,postgres,ingest,worker,query" oneof:"nats,postgres,ingest,worker,query" help:"What to run in this process."`
 	APIKey   Secret   `name:"api_key" help:"Key to accept; default: one that is made once and kept."`
 	Demo     bool     `name:"demo" help:"Post invented tours once everything runs and print what became of them; not in production."`
 }

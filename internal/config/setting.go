@@ -163,7 +163,7 @@ func kindOf(t reflect.Type) (string, error) {
 		return kindDuration, nil
 	case reflect.TypeFor[Bytes]():
 		return kindSize, nil
-	case reflect.TypeFor[[]string]():
+	case reflect.TypeFor[[]string](), reflect.TypeFor[Origins](), reflect.TypeFor[Networks]():
 		return kindList, nil
 	case reflect.TypeFor[Secret]():
 		return kindSecret, nil

@@ -21,16 +21,23 @@ func (i *Intake) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Validate reports an edge that is more open than its environment allows, and
+// rates that contradict what a request may hold.
+func (i *Ingest) Validate() error {
+	return errors.Join(i.Exposure.checkProduction(&i.Process, &i.HTTP), i.Rates.check(&i.Intake))
+}
+
 // Validate reports time limits that would let a message be delivered again
 // while it is still being written: every wait in PostgreSQL must end first. It
 // also reports too few connections for what runs at the same time, and
 // retentions that contradict each other.
 func (w *Worker) Validate() error { return checkWorker(w) }
 
-// Validate reports what [Worker.Validate] does.
+// Validate reports what [Worker.Validate], [Ingest.Validate] and
+// [Query.Validate] do.
 func (u *Up) Validate() error {
-	w := u.Worker()
-	return checkWorker(&w)
+	w, i, q := u.Worker(), u.Ingest(), u.Query()
+	return errors.Join(checkWorker(&w), i.Validate(), q.Validate())
 }
 
 // besideLoops is how many connections are used beside the loops' own: for

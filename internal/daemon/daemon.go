@@ -118,6 +118,9 @@ func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := registry.Register(obs.NewReadiness(service.Checks)); err != nil {
+		return fmt.Errorf("register readiness: %w", err)
+	}
 	group := lifecycle.NewGroup(log)
 	defer func() { err = errors.Join(err, group.Close()) }()
 	metrics, err := obs.Listen(ctx, process.MetricsListen, registry, service.Checks, log)

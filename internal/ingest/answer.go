@@ -35,6 +35,11 @@ func (o *object) number(name string, value int64) {
 	o.buf = strconv.AppendInt(o.buf, value, 10)
 }
 
+func (o *object) null(name string) {
+	o.name(name)
+	o.buf = append(o.buf, "null"...)
+}
+
 func (o *object) flag(name string, value bool) {
 	o.name(name)
 	o.buf = strconv.AppendBool(o.buf, value)

@@ -28,8 +28,19 @@ func credential(header http.Header) (key string, present bool) {
 	return strings.TrimSpace(key), true
 }
 
-// authenticate names the tenant that a request acts for.
+// authenticate names the tenant that a request acts for, and measures how much
+// it and its like have sent. Every route that is not for everybody begins with
+// it.
 func (s *Server) authenticate(x *exchange) error {
+	x.source = s.sources.of(x.request)
+	if err := s.identify(x); err != nil {
+		return err
+	}
+	return s.measure(x)
+}
+
+// identify finds the key and whose it is.
+func (s *Server) identify(x *exchange) error {
 	key, present := credential(x.request.Header)
 	switch {
 	case present && key == "":
@@ -41,7 +52,21 @@ func (s *Server) authenticate(x *exchange) error {
 	default:
 		return refused(codeMissingKey, "The request has no API key. "+howToSendKey)
 	}
+	// A flood of wrong keys must not cost a hash each.
+	failures, now := s.limits.Load().failures, s.deps.Now()
+	if wait := failures.blocked(x.source, key, now); wait > 0 {
+		p := refused(codeFailedKeys, "Too many wrong API keys came from this address. Nothing is stored. "+
+			"Send the request with a valid key after the time in Retry-After; other replicas count for themselves.")
+		p.wait = wait
+		return p
+	}
 	tenant, keyID, err := s.deps.Authenticate(key)
+	switch {
+	case errors.Is(err, apikey.ErrMalformed), errors.Is(err, apikey.ErrUnknown), errors.Is(err, apikey.ErrRevoked):
+		failures.failed(x.source, key, now)
+	case err == nil:
+		failures.succeeded(key)
+	}
 	switch {
 	case err == nil:
 		x.tenant, x.keyID = tenant, keyID
@@ -50,6 +75,8 @@ func (s *Server) authenticate(x *exchange) error {
 		return refused(codeMalformedKey, "The API key is mistyped or cut off. "+howToSendKey)
 	case errors.Is(err, apikey.ErrUnknown):
 		return refused(codeUnknownKey, "There is no such API key.")
+	case errors.Is(err, apikey.ErrExpired):
+		return refused(codeRevokedKey, "The API key has ended: another took its place.")
 	case errors.Is(err, apikey.ErrRevoked):
 		return refused(codeRevokedKey, "The API key was revoked.")
 	case errors.Is(err, apikey.ErrScope):

@@ -31,7 +31,9 @@ func (rewound) Close() error { return nil }
 
 func benchmarkHandler(b *testing.B, events int) {
 	b.Helper()
-	e := newEdge(b, func(d *Deps, _ *Options) {
+	e := newEdge(b, func(d *Deps, o *Options) {
+		o.Rates.KeyRequests, o.Rates.AddressRequests = 1e9, 1e9
+		o.Rates.KeyBytes, o.Rates.AddressBytes = 1<<50, 1<<50
 		d.Publisher = instant{}
 		d.Log = slog.New(slog.DiscardHandler)
 		d.Now = time.Now

@@ -29,14 +29,20 @@ func (s *Server) readBody(x *exchange) error {
 		// promise: others arrive at the same time.
 		return errNoRoom()
 	}
-	body, err := s.receive(x, size, limit)
-	if err != nil {
+	if err := x.allowance.takeBytes(size); err != nil {
 		return err
 	}
+	body, err := s.receive(x, size, limit)
+	if err != nil {
+		x.allowance.settle(x.reserved) // about what came
+		return err
+	}
+	x.allowance.settle(int64(len(body)))
 	if encoding != encodingIdentity && body != "" {
 		if body, err = s.inflate(x, encoding, body); err != nil {
 			return err
 		}
+		x.allowance.settle(int64(len(body)))
 	}
 	x.post.Body = body
 	return nil

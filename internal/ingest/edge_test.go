@@ -34,6 +34,7 @@ type edge struct {
 	*Server
 
 	queue    *modelQueue
+	states   *modelStates
 	registry *prometheus.Registry
 	logged   *logBuffer
 }
@@ -59,10 +60,11 @@ func (b *logBuffer) String() string {
 // newEdge makes an edge whose queue takes everything; adjust changes that.
 func newEdge(t testing.TB, adjust ...func(*Deps, *Options)) *edge {
 	t.Helper()
-	e := &edge{queue: newModelQueue(nil), registry: prometheus.NewRegistry(), logged: &logBuffer{}}
+	e := &edge{queue: newModelQueue(nil), states: newModelStates(), registry: prometheus.NewRegistry(), logged: &logBuffer{}}
 	options := DefaultOptions()
 	deps := Deps{
 		Publisher:    e.queue,
+		Sessions:     e.states,
 		Authenticate: authenticateForTest,
 		Log:          slog.New(slog.NewJSONHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registerer:   e.registry,
@@ -75,6 +77,9 @@ func newEdge(t testing.TB, adjust ...func(*Deps, *Options)) *edge {
 	}
 	if queue, ok := deps.Publisher.(*modelQueue); ok {
 		e.queue = queue
+	}
+	if states, ok := deps.Sessions.(*modelStates); ok {
+		e.states = states
 	}
 	deps.Decoder = unreal.NewDecoder(options.Limits, nil)
 	server, err := New(deps, options)

@@ -3,6 +3,7 @@ package ingest
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -22,11 +23,18 @@ type exchange struct {
 	started       time.Time
 	correlationID string
 	tenant, keyID string
+	// source is the client's network. It is for limits only and never written
+	// anywhere.
+	source    netip.Prefix
+	allowance allowance
+	// sessionID is the session that the path names, as the client wrote it.
+	sessionID string
 
 	post     unreal.Request
 	batch    event.Batch
 	encoded  []byte
 	answer   []byte
+	states   []sessionState // of batch.Sessions
 	reserved int64
 
 	status int
@@ -49,10 +57,15 @@ func (s *Server) serve(route string, h func(*exchange) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		x, _ := s.exchanges.Get().(*exchange)
 		x.request, x.response, x.route, x.started = c.Request(), c.Response(), route, time.Now()
+		x.sessionID = c.Param(sessionParam)
 		x.correlationID = correlationID(x.request.Header.Get(correlationHeader))
 		x.response.Header().Set(correlationHeader, x.correlationID)
 		defer s.end(x)
-		if err := h(x); err != nil {
+		err := s.screen(x)
+		if err == nil {
+			err = h(x)
+		}
+		if err != nil {
 			s.refuse(x, err)
 		}
 		return nil
@@ -122,19 +135,23 @@ func (s *Server) report(x *exchange) {
 // recycle forgets everything about the request but the memory.
 func (x *exchange) recycle() {
 	x.batch.Reset()
-	batch, encoded, answer := x.batch, x.encoded[:0], x.answer[:0]
+	batch, encoded, answer, states := x.batch, x.encoded[:0], x.answer[:0], x.states[:0]
 	if cap(encoded) > largestKept {
 		encoded = nil
 	}
-	*x = exchange{batch: batch, encoded: encoded, answer: answer}
+	*x = exchange{batch: batch, encoded: encoded, answer: answer, states: states}
 }
 
 // write sends the answer: one JSON object of known length. A client that has
 // left cannot be told anything, so the error of writing to it is dropped.
-func (x *exchange) write(status int, body []byte) {
+func (x *exchange) write(status int, body []byte) { x.writeAs("application/json", status, body) }
+
+// writeAs is write for what is no JSON.
+func (x *exchange) writeAs(contentType string, status int, body []byte) {
 	header := x.response.Header()
-	header.Set("Content-Type", "application/json")
+	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
+	x.allowance.describe(header)
 	x.status = status
 	x.response.WriteHeader(status)
 	if x.request.Method != http.MethodHead {

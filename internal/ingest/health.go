@@ -119,6 +119,7 @@ func (s *Server) getRoot(x *exchange) error {
 		"description": "Takes the events of VR property tours and keeps each of them once.",
 		"endpoints": map[string]string{
 			"api": "/api/v1/unreal", "batch": pathBatch, "session": pathSession,
+			"event": pathEvent, "docs": "/docs", "openapi": "/openapi.json",
 			"health": "/health", "ready": "/readyz", "live": "/livez",
 		},
 	})

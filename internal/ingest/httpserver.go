@@ -8,15 +8,9 @@ import (
 	"time"
 )
 
-// Bounds of a connection that are nobody's business to configure.
-const (
-	readHeaderTimeout = 10 * time.Second
-	// idleTimeout is longer than the pauses between the posts of a headset.
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 16 << 10
-	// answerTime is what is left for writing the answer.
-	answerTime = 10 * time.Second
-)
+// answerTime is what is left for writing the answer. It is nobody's business to
+// configure.
+const answerTime = 10 * time.Second
 
 // NewHTTPServer makes a server that bounds the size of a header and the time of
 // every phase of a request. The root listens, sets TLS and shuts it down.
@@ -24,15 +18,21 @@ const (
 // The server's own complaints are logged at debug and cut before the client's
 // address, which they all contain.
 func NewHTTPServer(handler http.Handler, options Options, log *slog.Logger) *http.Server {
+	// Not HTTP/2: one connection would be many requests, and closing it after a
+	// refusal would end all of them. Clients are headsets and proxies.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
+		Protocols:         protocols,
+		ConnContext:       markOver,
+		ReadHeaderTimeout: options.HeaderTimeout,
 		// The body's own deadline is set when it is read; this one is for what
 		// nobody reads.
-		ReadTimeout:    readHeaderTimeout + options.BodyTimeout,
-		WriteTimeout:   readHeaderTimeout + options.BodyTimeout + options.RequestTimeout + answerTime,
-		IdleTimeout:    idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes,
+		ReadTimeout:    options.HeaderTimeout + options.BodyTimeout,
+		WriteTimeout:   options.HeaderTimeout + options.BodyTimeout + options.RequestTimeout + answerTime,
+		IdleTimeout:    options.IdleTimeout,
+		MaxHeaderBytes: options.MaxHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(addressless{log.Handler()}, slog.LevelDebug),
 	}
 }

@@ -11,17 +11,25 @@ import (
 // metrics are the edge's own. Every label comes from a closed list of this
 // program; nothing that a client sends becomes one.
 type metrics struct {
-	requests        map[string]*routeMetrics
-	problems        map[string]prometheus.Counter
-	accepted        prometheus.Counter
-	rejected        map[event.Code]prometheus.Counter
-	rejectedOther   prometheus.Counter
-	bodies          map[string]prometheus.Counter
-	unreadable      struct{ kept, notKept, overLimit prometheus.Counter }
-	commitSeconds   prometheus.Histogram
-	waitersTimedOut prometheus.Counter
-	panics          prometheus.Counter
-	bodyBytes       prometheus.Gauge
+	requests         map[string]*routeMetrics
+	problems         map[string]prometheus.Counter
+	accepted         prometheus.Counter
+	rejected         map[event.Code]prometheus.Counter
+	rejectedOther    prometheus.Counter
+	rejectedByKey    *rejectedByKey
+	bodies           map[string]prometheus.Counter
+	unreadable       struct{ kept, notKept, overLimit prometheus.Counter }
+	sessionStates    struct{ written, unchanged, skipped, failed prometheus.Counter }
+	sessionLookups   struct{ found, unknown, failed prometheus.Counter }
+	commitSeconds    prometheus.Histogram
+	waitersTimedOut  prometheus.Counter
+	panics           prometheus.Counter
+	bodyBytes        prometheus.Gauge
+	forgottenClients prometheus.Counter
+	connections      struct {
+		open            prometheus.Gauge
+		refused, closed prometheus.Counter
+	}
 
 	attempts          map[string]prometheus.Counter
 	envelopes         struct{ stored, failed, abandoned prometheus.Counter }
@@ -67,6 +75,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			prometheus.ExponentialBuckets(1<<10, 2, 14)),
 		envelopeBatches: r.histogram("nexero_ingest_envelope_batches", "Batches in a stored envelope.",
 			prometheus.ExponentialBuckets(1, 2, 11)),
+		forgottenClients: r.counter("nexero_ingest_clients_forgotten_total",
+			"Clients whose use was forgotten because too many others came; they start with full buckets again."),
 		envelopesInFlight: r.gauge("nexero_ingest_envelopes_in_flight", "Envelopes that wait for the queue's acknowledgement."),
 		pendingBytes:      r.gauge("nexero_ingest_pending_bytes", "Encoded batches that are not acknowledged yet."),
 	}
@@ -96,6 +106,8 @@ func (m *metrics) vectors(r *registrar) {
 		m.rejected[code] = rejected.WithLabelValues(string(code))
 	}
 	m.rejectedOther = rejected.WithLabelValues("other")
+	m.rejectedByKey = newRejectedByKey(r.counters("nexero_ingest_key_events_rejected_total",
+		"Events that were rejected and kept, by the key's public id and reason; the first 200 keys of a process, then other.", "key_id", "code"))
 	bodies := r.counters("nexero_ingest_bodies_total", "Bodies by their content encoding.", "encoding")
 	for _, encoding := range encodings {
 		m.bodies[encoding] = bodies.WithLabelValues(encoding)
@@ -105,6 +117,21 @@ func (m *metrics) vectors(r *registrar) {
 	m.unreadable.kept = unreadable.WithLabelValues("yes")
 	m.unreadable.notKept = unreadable.WithLabelValues("failed")
 	m.unreadable.overLimit = unreadable.WithLabelValues("over_limit")
+	states := r.counters("nexero_ingest_session_states_total",
+		"States of sessions to be written, by outcome: written, unchanged (known already), skipped (left to a later post), failed.", "outcome")
+	m.sessionStates.written = states.WithLabelValues("written")
+	m.sessionStates.unchanged = states.WithLabelValues("unchanged")
+	m.sessionStates.skipped = states.WithLabelValues("skipped")
+	m.sessionStates.failed = states.WithLabelValues("failed")
+	lookups := r.counters("nexero_ingest_session_lookups_total", "Questions after sessions by outcome.", "outcome")
+	m.sessionLookups.found = lookups.WithLabelValues("found")
+	m.sessionLookups.unknown = lookups.WithLabelValues("unknown")
+	m.sessionLookups.failed = lookups.WithLabelValues("failed")
+	m.connections.open = r.gauge("nexero_ingest_connections", "Open connections of clients.")
+	beyond := r.counters("nexero_ingest_connections_refused_total",
+		"Connections beyond the limits, by what became of them: answered 503, or closed.", "outcome")
+	m.connections.refused = beyond.WithLabelValues("answered")
+	m.connections.closed = beyond.WithLabelValues("closed")
 	attempts := r.counters("nexero_ingest_publish_attempts_total", "Offers of an envelope to the queue by outcome.", "outcome")
 	for _, outcome := range []string{attemptStored, attemptFull, attemptTooLarge, attemptPanic, attemptUnknown} {
 		m.attempts[outcome] = attempts.WithLabelValues(outcome)
@@ -137,8 +164,10 @@ func (m *metrics) attempted(err error) {
 	m.attempts[outcome].Inc()
 }
 
-// judged counts an acknowledged batch's events.
-func (m *metrics) judged(b *event.Batch) {
+// judged counts an acknowledged batch's events. keyID is empty for a request
+// without a key.
+func (m *metrics) judged(b *event.Batch, keyID string) {
+	m.rejectedByKey.count(keyID, b.Rejected)
 	m.accepted.Add(float64(len(b.Events)))
 	for i := range b.Rejected {
 		if counter, ok := m.rejected[b.Rejected[i].Code]; ok {

@@ -11,6 +11,10 @@ import (
 // Options bound and name what the edge does. The zero value is refused; start
 // from [DefaultOptions].
 type Options struct {
+	Exposure
+
+	// Rates bound how fast clients may send.
+	Rates Rates
 	// Limits bound one request. They must be the decoder's own.
 	Limits event.Limits
 	// AnonymousTenant is whose a request without a key is; empty refuses it.
@@ -23,6 +27,9 @@ type Options struct {
 	RequestTimeout time.Duration
 	// BodyTimeout is how long a client may take to send one body.
 	BodyTimeout time.Duration
+	// SessionTimeout bounds a look at what is known of a session, and a write of
+	// it. A post whose events are durable waits no longer than this for it.
+	SessionTimeout time.Duration
 	// AttemptTimeout bounds one offer of an envelope to the queue; a shorter one
 	// than RequestTimeout leaves time for a second offer.
 	AttemptTimeout time.Duration
@@ -47,6 +54,9 @@ type Options struct {
 	// RememberedBatches is how many acknowledged batch ids are remembered to
 	// mark repeats in answers. It decides nothing else.
 	RememberedBatches int
+	// RememberedSessions is how many sessions are remembered so that their state
+	// is not written with every post.
+	RememberedSessions int
 	// UnreadablePerHour is how many unreadable bodies a key leaves behind in an
 	// hour. Further ones are refused and counted all the same.
 	UnreadablePerHour int
@@ -55,16 +65,20 @@ type Options struct {
 // DefaultOptions returns the bounds that suit one replica with 1 GiB.
 func DefaultOptions() Options {
 	return Options{
+		Exposure:             DefaultExposure(),
+		Rates:                DefaultRates(),
 		Limits:               event.DefaultLimits(),
 		Environment:          "development",
 		RequestTimeout:       5 * time.Second,
 		BodyTimeout:          30 * time.Second,
+		SessionTimeout:       time.Second,
 		AttemptTimeout:       2 * time.Second,
 		MaxInFlightBytes:     128 << 20,
 		EnvelopeBytes:        256 << 10,
 		MaxEnvelopesInFlight: 4,
 		ReportedRejections:   100,
 		RememberedBatches:    65_536,
+		RememberedSessions:   65_536,
 		UnreadablePerHour:    100,
 	}
 }
@@ -98,7 +112,7 @@ func (o Options) withDefaults() Options {
 
 // validate reports every bound that makes no sense, all at once.
 func (o Options) validate() error {
-	var errs []error
+	errs := []error{o.Exposure.validate(), o.Rates.validate(o.Limits.InflatedBytes)}
 	for _, bound := range []struct {
 		name  string
 		value int64
@@ -109,6 +123,7 @@ func (o Options) validate() error {
 		{"limits: inflated bytes", o.Limits.InflatedBytes, max(o.Limits.BodyBytes, 1)},
 		{"request timeout", int64(o.RequestTimeout), int64(time.Millisecond)},
 		{"body timeout", int64(o.BodyTimeout), int64(time.Millisecond)},
+		{"session timeout", int64(o.SessionTimeout), int64(time.Millisecond)},
 		{"attempt timeout", int64(o.AttemptTimeout), int64(time.Millisecond)},
 		// A single request must always fit when nothing else is there.
 		{"max in-flight bytes", o.MaxInFlightBytes, o.Limits.BodyBytes + o.Limits.InflatedBytes},
@@ -117,6 +132,7 @@ func (o Options) validate() error {
 		{"max envelopes in flight", int64(o.MaxEnvelopesInFlight), 1},
 		{"reported rejections", int64(o.ReportedRejections), 0},
 		{"remembered batches", int64(o.RememberedBatches), 1},
+		{"remembered sessions", int64(o.RememberedSessions), 1},
 		{"unreadable bodies per hour", int64(o.UnreadablePerHour), 0},
 	} {
 		if bound.value < bound.least {

@@ -21,7 +21,7 @@ func TestNew_RefusesNonsense(t *testing.T) {
 	t.Parallel()
 	deps := func() Deps {
 		return Deps{
-			Decoder: unreal.NewDecoder(event.DefaultLimits(), nil), Publisher: newModelQueue(nil),
+			Decoder: unreal.NewDecoder(event.DefaultLimits(), nil), Publisher: newModelQueue(nil), Sessions: newModelStates(),
 			Authenticate: authenticateForTest, Log: slog.New(slog.DiscardHandler),
 			Registerer: prometheus.NewRegistry(), Now: testNow,
 		}
@@ -35,6 +35,7 @@ func TestNew_RefusesNonsense(t *testing.T) {
 	for name, spoil := range map[string]func(*Deps, *Options){
 		"no decoder":              func(d *Deps, _ *Options) { d.Decoder = nil },
 		"no publisher":            func(d *Deps, _ *Options) { d.Publisher = nil },
+		"no session states":       func(d *Deps, _ *Options) { d.Sessions = nil },
 		"no authentication":       func(d *Deps, _ *Options) { d.Authenticate = nil },
 		"too many events":         func(_ *Deps, o *Options) { o.Limits.Events = event.MaxEvents + 1 },
 		"inflated below body":     func(_ *Deps, o *Options) { o.Limits.InflatedBytes = 1 },

@@ -3,8 +3,10 @@ package ingest
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/nexero-vr/nexero/internal/unreal"
@@ -20,6 +22,8 @@ const (
 	codeInsufficientScope   = "insufficient_scope"
 	codeKeysUnavailable     = "keys_unavailable"
 	codeNotFound            = "not_found"
+	codeUnknownSession      = "unknown_session"
+	codeSessionsUnavailable = "sessions_unavailable"
 	codeMethodNotAllowed    = "method_not_allowed"
 	codeBodyTimeout         = "body_timeout"
 	codeBodyInterrupted     = "body_interrupted"
@@ -34,6 +38,14 @@ const (
 	codeNotConfirmed        = "not_confirmed"
 	codeStopping            = "stopping"
 	codeInternal            = "internal"
+
+	codeKeyRequests        = "key_request_rate"
+	codeKeyBytes           = "key_byte_rate"
+	codeAddressRequests    = "address_request_rate"
+	codeAddressBytes       = "address_byte_rate"
+	codeFailedKeys         = "failed_key_rate"
+	codeTooManyHeaders     = "too_many_headers"
+	codeTooManyConnections = "too_many_connections"
 )
 
 // problemKind is what all problems of one code have in common.
@@ -58,6 +70,8 @@ var problemKinds = map[string]problemKind{
 	codeInsufficientScope:   {403, "API key may not do this", 0},
 	codeKeysUnavailable:     {503, "API keys cannot be checked", 5},
 	codeNotFound:            {404, "No such path", 0},
+	codeUnknownSession:      {404, "No such session", 0},
+	codeSessionsUnavailable: {503, "Sessions cannot be looked up", 5},
 	codeMethodNotAllowed:    {405, "Method not allowed", 0},
 	codeBodyTimeout:         {408, "Body took too long", 0},
 	codeBodyInterrupted:     {400, "Body ended early", 0},
@@ -72,6 +86,16 @@ var problemKinds = map[string]problemKind{
 	codeNotConfirmed:        {503, "Not confirmed in time", 1},
 	codeStopping:            {503, "Server is stopping", 2},
 	codeInternal:            {500, "Internal error", 0},
+
+	// How long to wait follows from the rate.
+	codeKeyRequests:     {429, "Too many requests for this key", 1},
+	codeKeyBytes:        {429, "Too many bytes for this key", 1},
+	codeAddressRequests: {429, "Too many requests from this address", 1},
+	codeAddressBytes:    {429, "Too many bytes from this address", 1},
+	codeFailedKeys:      {429, "Too many wrong keys from this address", 1},
+
+	codeTooManyHeaders:     {431, "Too many header fields", 0},
+	codeTooManyConnections: {503, "Too many connections", 2},
 }
 
 // problemType precedes the code in the member type. It names the kind of
@@ -86,6 +110,9 @@ type problem struct {
 	detail       string
 	fields       []fieldProblem
 	receivedKeys []string
+	// wait is how long the client should wait, when that is more than what
+	// problems of this kind say anyway.
+	wait time.Duration
 	// cause is for the log, never for the client. It must not hold a key, an
 	// address or a part of a body; errors of reading from a connection do.
 	cause error
@@ -144,7 +171,8 @@ func (s *Server) refuse(x *exchange, err error) {
 	x.problem = p
 	header := x.response.Header()
 	if kind.retryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(kind.retryAfter))
+		wait := max(kind.retryAfter, int(math.Ceil(p.wait.Seconds())))
+		header.Set("Retry-After", strconv.Itoa(wait))
 	}
 	switch kind.status {
 	case 401:

@@ -12,53 +12,91 @@ import (
 // Names of the routes in logs and metrics. A path that a client made up is
 // never a label.
 const (
-	routeBatch   = "tracking_batch"
-	routeSession = "session"
-	routeLive    = "livez"
-	routeReady   = "readyz"
-	routeHealth  = "health"
-	routeRoot    = "root"
-	routeOther   = "other"
+	routeBatch     = "tracking_batch"
+	routeEvent     = "tracking_event"
+	routeSession   = "session"
+	routeStatus    = "session_status"
+	routeHeartbeat = "session_heartbeat"
+	routeLive      = "livez"
+	routeReady     = "readyz"
+	routeHealth    = "health"
+	routeRoot      = "root"
+	routeDocs      = "docs"
+	routePreflight = "preflight"
+	routeOther     = "other"
 )
 
 //nolint:gochecknoglobals // a table that never changes
-var routes = []string{routeBatch, routeSession, routeLive, routeReady, routeHealth, routeRoot, routeOther}
+var routes = []string{
+	routeBatch, routeEvent, routeSession, routeStatus, routeHeartbeat, routeLive, routeReady, routeHealth, routeRoot, routeDocs, routePreflight, routeOther,
+}
 
-// Paths of the two routes that take data.
+// Paths of the routes that clients of the first version know.
 const (
-	pathBatch   = "/api/v1/unreal/tracking/batch"
-	pathSession = "/api/v1/unreal/session"
+	pathBatch     = "/api/v1/unreal/tracking/batch"
+	pathEvent     = "/api/v1/unreal/tracking/event"
+	pathSession   = "/api/v1/unreal/session"
+	pathStatus    = pathSession + "/:" + sessionParam + "/status"
+	pathHeartbeat = pathSession + "/:" + sessionParam + "/heartbeat"
 )
+
+// sessionParam is the part of a path that names a session.
+const sessionParam = "id"
+
+// route is one entry of the table of paths.
+type route struct {
+	name, methods string
+	handle        func(*exchange) error
+	// paths are the route's own and its aliases. Which of them a client took
+	// makes no difference, not even to the identity of what it posts.
+	paths []string
+}
+
+// table is all paths that the edge has. The aliases were promised to clients by
+// later versions of the old service, some with and some without the prefix.
+func (s *Server) table() []route {
+	return []route{
+		{routeBatch, http.MethodPost, s.postBatch, []string{pathBatch, "/api/v1/unreal/batch", "/unreal/batch"}},
+		{routeEvent, http.MethodPost, s.postEvent, []string{pathEvent, "/api/v1/unreal/events", "/unreal/events"}},
+		{routeSession, http.MethodPost, s.postSession, []string{
+			pathSession, pathSession + "/start", "/api/v1/unreal/sessions", "/unreal/sessions",
+		}},
+		{routeSession, http.MethodPost, s.postSessionEnd, []string{pathSession + "/end"}},
+		{routeStatus, "GET, HEAD", s.getSessionStatus, []string{pathStatus}},
+		{routeHeartbeat, http.MethodPost, s.postHeartbeat, []string{
+			pathHeartbeat, "/api/v1/unreal/heartbeat/:" + sessionParam, "/unreal/heartbeat/:" + sessionParam,
+		}},
+		// Uptime probes use HEAD.
+		{routeLive, "GET, HEAD", s.getLive, []string{"/livez"}},
+		{routeReady, "GET, HEAD", s.getReady, []string{"/readyz"}},
+		{routeHealth, "GET, HEAD", s.getHealth, []string{"/health"}},
+		{routeRoot, "GET, HEAD", s.getRoot, []string{"/"}},
+		{routeDocs, "GET, HEAD", s.getDocument, []string{"/openapi.json"}},
+		{routeDocs, "GET, HEAD", s.getDocs, []string{"/docs"}},
+	}
+}
 
 // router builds the table of paths. Every answer, also the ones to unknown
 // paths and methods, goes through serve.
 func (s *Server) router() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.Pre(cleanPath)
+	e.Pre(s.secure(), cleanPath)
+	e.Use(s.crossOrigin())
 	e.HTTPErrorHandler = s.unrouted
-	for _, r := range []struct {
-		path, name, methods string
-		handle              func(*exchange) error
-	}{
-		{pathBatch, routeBatch, http.MethodPost, s.postBatch},
-		{pathSession, routeSession, http.MethodPost, s.postSession},
-		// Uptime probes use HEAD.
-		{"/livez", routeLive, "GET, HEAD", s.getLive},
-		{"/readyz", routeReady, "GET, HEAD", s.getReady},
-		{"/health", routeHealth, "GET, HEAD", s.getHealth},
-		{"/", routeRoot, "GET, HEAD", s.getRoot},
-	} {
-		for method := range strings.SplitSeq(r.methods, ", ") {
-			e.Add(method, r.path, s.serve(r.name, r.handle))
+	for _, r := range s.table() {
+		for _, at := range r.paths {
+			for method := range strings.SplitSeq(r.methods, ", ") {
+				e.Add(method, at, s.serve(r.name, r.handle))
+			}
+			e.OPTIONS(at, s.serve(r.name, options(r.methods)))
 		}
-		e.OPTIONS(r.path, s.serve(r.name, options(r.methods)))
 	}
 	return e
 }
 
-// options answers which methods a path has. It sends no CORS header, so a
-// browser on another origin may not post.
+// options answers which methods a path has. Browsers that ask for another origin
+// are answered by crossOrigin before.
 func options(methods string) func(*exchange) error {
 	return func(x *exchange) error {
 		x.response.Header().Set("Allow", "OPTIONS, "+methods)

@@ -24,6 +24,8 @@ type Deps struct {
 	Decoder *unreal.Decoder
 	// Publisher is the durable queue.
 	Publisher Publisher
+	// Sessions is what replicas know together of sessions under way.
+	Sessions SessionStates
 	// Authenticate names the tenant and the id of a key that may send events.
 	// It is called for every request and answers from memory. Its errors are
 	// those of internal/apikey.
@@ -39,6 +41,9 @@ type Deps struct {
 	Now func() time.Time
 	// Version is shown by /health.
 	Version string
+	// Document and Page are the API document, as JSON and as HTML. Without them
+	// their paths are 404.
+	Document, Page []byte
 }
 
 // ReadyQueue is the name of the condition that the queue can be reached.
@@ -58,7 +63,10 @@ type Server struct {
 	exchanges, buffers sync.Pool
 	// recent remembers the digests of acknowledged batches by id.
 	recent     *lru.Cache[event.UUID, [16]byte]
+	sightings  *sightings
 	unreadable *hourlyLimit
+	limits     atomic.Pointer[limits]
+	sources    sources
 	arrivals   arrivals
 	draining   atomic.Bool
 	checks     transitions
@@ -66,7 +74,7 @@ type Server struct {
 
 // New makes a server that listens nowhere yet; see [Server.Handler].
 func New(deps Deps, options Options) (*Server, error) {
-	if deps.Decoder == nil || deps.Publisher == nil || deps.Authenticate == nil ||
+	if deps.Decoder == nil || deps.Publisher == nil || deps.Sessions == nil || deps.Authenticate == nil ||
 		deps.Log == nil || deps.Registerer == nil || deps.Now == nil {
 		return nil, errors.New("ingest: a dependency is missing")
 	}
@@ -88,8 +96,15 @@ func New(deps Deps, options Options) (*Server, error) {
 	if s.recent, err = lru.New[event.UUID, [16]byte](options.RememberedBatches); err != nil {
 		return nil, fmt.Errorf("ingest: remember batches: %w", err)
 	}
+	if s.sightings, err = newSightings(options.RememberedSessions); err != nil {
+		return nil, fmt.Errorf("ingest: remember sessions: %w", err)
+	}
 	if s.unreadable, err = newHourlyLimit(options.UnreadablePerHour); err != nil {
 		return nil, fmt.Errorf("ingest: count unreadable bodies: %w", err)
+	}
+	s.sources = newSources(options.TrustedProxies)
+	if err := s.SetRates(options.Rates); err != nil {
+		return nil, fmt.Errorf("ingest: measure clients: %w", err)
 	}
 	s.committer = newCommitter(deps.Publisher, options, m, deps.Log)
 	s.echo = s.router()

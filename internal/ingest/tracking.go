@@ -22,6 +22,7 @@ func (s *Server) postBatch(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	s.recordTracking(x)
 	b := &x.batch
 	total := len(b.Events) + len(b.Rejected)
 	o := newObject(x.answer)
@@ -42,8 +43,43 @@ func (s *Server) postBatch(x *exchange) error {
 	return nil
 }
 
-// postSession takes what a client says about a session as a whole.
-func (s *Server) postSession(x *exchange) error {
+// postEvent takes a single event. Unlike the first version's, it is refused
+// with 400 only when it cannot be read or names no session; one that cannot be
+// accepted is kept and listed, as in a batch.
+func (s *Server) postEvent(x *exchange) error {
+	if err := s.admit(x, unreal.EndpointEvent); err != nil {
+		return err
+	}
+	if err := s.deps.Decoder.Event(&x.post, &x.batch); err != nil {
+		return s.unread(x, err)
+	}
+	duplicate, err := s.commit(x)
+	if err != nil {
+		return err
+	}
+	s.recordTracking(x)
+	b := &x.batch
+	o := newObject(x.answer)
+	o.text("status", "received")
+	o.timestamp("timestamp", s.deps.Now())
+	o.uuid("batch_id", b.ID)
+	o.flag("duplicate", duplicate)
+	if len(b.Sessions) == 1 {
+		o.text("session_id", b.Sessions[0].ClientID)
+	}
+	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
+	x.answer = o.end()
+	x.write(http.StatusAccepted, x.answer)
+	return nil
+}
+
+// postSession takes what a client says about a session as a whole, and
+// postSessionEnd the same under a path whose clients expect 200.
+func (s *Server) postSession(x *exchange) error { return s.takeReport(x, http.StatusCreated) }
+
+func (s *Server) postSessionEnd(x *exchange) error { return s.takeReport(x, http.StatusOK) }
+
+func (s *Server) takeReport(x *exchange, status int) error {
 	if err := s.admit(x, unreal.EndpointSession); err != nil {
 		return err
 	}
@@ -61,6 +97,11 @@ func (s *Server) postSession(x *exchange) error {
 		if err != nil {
 			return err
 		}
+		known := s.recordReport(x)
+		if length, ok := known.length(); ok && !said.HasDuration {
+			// The post brings the end alone; its start came earlier.
+			said.Duration = length
+		}
 		o.text("status", "success")
 		o.text("message", "Session received")
 		o.text("session_id", said.SessionID)
@@ -70,7 +111,7 @@ func (s *Server) postSession(x *exchange) error {
 		o.flag("duplicate", duplicate)
 	}
 	x.answer = o.end()
-	x.write(http.StatusCreated, x.answer)
+	x.write(status, x.answer)
 	return nil
 }
 
@@ -114,7 +155,7 @@ func (s *Server) commit(x *exchange) (duplicate bool, err error) {
 		return false, err
 	}
 	s.recent.Add(x.batch.ID, x.batch.Digest)
-	s.metrics.judged(&x.batch)
+	s.metrics.judged(&x.batch, x.keyID)
 	return duplicate, nil
 }
 

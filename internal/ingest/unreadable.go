@@ -88,7 +88,7 @@ func (s *Server) keepUnreadable(x *exchange, why error) {
 		return
 	}
 	s.metrics.unreadable.kept.Inc()
-	s.metrics.judged(&x.batch)
+	s.metrics.judged(&x.batch, x.keyID)
 }
 
 // hourlyLimit counts per owner and hour. It remembers a bounded number of

@@ -55,13 +55,16 @@ type Ingest struct {
 	server   *ingest.Server
 	http     *http.Server
 	listener net.Listener
+	rates    ingest.Rates
+	// certificate is nil when the edge does not serve TLS itself.
+	certificate *certificate
 }
 
 // New connects to the queue, makes sure that its stream exists, and listens.
 // It waits for a queue that does not answer yet, until ctx ends.
 func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (_ *Ingest, err error) {
 	options := optionsOf(cfg)
-	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout}
+	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout, rates: options.Rates}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.abandon(ctx))
@@ -79,7 +82,16 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 	if err := i.conn.Provision(ctx); err != nil {
 		return nil, err
 	}
+	sessions := i.conn.SessionStates(int64(cfg.Intake.SessionStateBytes))
+	if err := sessions.Provision(ctx); err != nil {
+		// Posts do not need it, and the first that would use it tries again.
+		log.WarnContext(ctx, "session states are not available", "error", err)
+	}
 	if err := i.watchKeys(ctx, reg); err != nil {
+		return nil, err
+	}
+	document, page, err := documents()
+	if err != nil {
 		return nil, err
 	}
 	//nolint:contextcheck // a request brings its own context
@@ -88,19 +100,29 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 			return slices.Contains(cfg.Intake.StrictTenants, tenant)
 		}),
 		Publisher:    publisher{i.conn},
+		Sessions:     sessions,
 		Authenticate: i.authenticate,
 		Log:          log, Registerer: reg,
 		Ready: map[string]func() error{ingest.ReadyQueue: i.conn.Ready, "keys": i.keys.Ready},
 		Now:   time.Now, Version: version.Get().Version,
+		Document: document, Page: page,
 	}, options)
 	if err != nil {
 		return nil, err
 	}
 	i.http = ingest.NewHTTPServer(i.server.Handler(), options, log)
-	i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
+	if options.TLS {
+		i.certificate, err = loadCertificate(cfg.Exposure.TLSCertFile, cfg.Exposure.TLSKeyFile, log, time.Now)
+		if err != nil {
+			return nil, err
+		}
+		i.http.TLSConfig = i.certificate.config()
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
+	i.listener = i.server.Limit(listener)
 	return i, nil
 }
 
@@ -123,6 +145,8 @@ func optionsOf(cfg *config.Ingest) ingest.Options {
 		StringBytes:   int(cfg.Intake.StringBytes),
 		Depth:         cfg.Intake.Depth,
 	}
+	options.Exposure = exposureOf(&cfg.Exposure)
+	options.Rates = ratesOf(&cfg.Rates)
 	options.AnonymousTenant = cfg.HTTP.AnonymousTenant
 	options.Environment = cfg.Process.Environment
 	options.BodyTimeout = cfg.HTTP.BodyTimeout
@@ -172,7 +196,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 	group.Add(lifecycle.Service{
 		Name: "http server", Deadline: serving,
 		Run: func(context.Context) error {
-			err := i.http.Serve(i.listener)
+			err := i.serve()
 			if errors.Is(err, http.ErrServerClosed) {
 				return nil
 			}
@@ -184,6 +208,13 @@ func (i *Ingest) Run(ctx context.Context) error {
 		},
 	})
 	return group.Run(ctx)
+}
+
+func (i *Ingest) serve() error {
+	if i.certificate != nil {
+		return i.http.ServeTLS(i.listener, "", "") // the files are the certificate's
+	}
+	return i.http.Serve(i.listener)
 }
 
 // stopHTTP lets server finish its requests until ctx ends, and cuts off those

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/ingest"
 )
 
 // The settings' defaults are written down twice, since config knows no stage:
@@ -26,6 +27,12 @@ func TestOptions_DefaultsAreTheDesigns(t *testing.T) {
 	options := optionsOf(cfg)
 	if diff := cmp.Diff(event.DefaultLimits(), options.Limits); diff != "" {
 		t.Errorf("limits (-design +settings):\n%s", diff)
+	}
+	if diff := cmp.Diff(ingest.DefaultRates(), options.Rates); diff != "" {
+		t.Errorf("rates (-design +settings):\n%s", diff)
+	}
+	if diff := cmp.Diff(ingest.DefaultExposure(), options.Exposure); diff != "" {
+		t.Errorf("exposure (-design +settings):\n%s", diff)
 	}
 	if options.BodyTimeout != 30*time.Second || options.RequestTimeout != 10*time.Second {
 		t.Errorf("a body has %s, the queue %s", options.BodyTimeout, options.RequestTimeout)

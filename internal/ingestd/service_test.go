@@ -20,13 +20,19 @@ import (
 // that a setting allows.
 func startEdge(t *testing.T) *Ingest {
 	t.Helper()
+	return startEdgeAt(t, testkit.NATS(t))
+}
+
+// startEdgeAt makes an edge on the queue at url, with further settings.
+func startEdgeAt(t *testing.T, url string, env ...string) *Ingest {
+	t.Helper()
 	flags := pflag.NewFlagSet("ingest", pflag.ContinueOnError)
 	if err := config.Register[config.Ingest](flags); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load[config.Ingest](flags, []string{
-		"NEXERO_NATS_URL=" + testkit.NATS(t), "NEXERO_LISTEN=127.0.0.1:0", "NEXERO_QUEUE_MAX_BYTES=16MiB",
-	})
+	cfg, err := config.Load[config.Ingest](flags, append(env,
+		"NEXERO_NATS_URL="+url, "NEXERO_LISTEN=127.0.0.1:0", "NEXERO_QUEUE_MAX_BYTES=16MiB",
+	))
 	if err != nil {
 		t.Fatal(err)
 	}

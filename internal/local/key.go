@@ -76,6 +76,9 @@ func (p *pipeline) ensureKey(ctx context.Context) (string, error) {
 	if record.RevokedAt != nil {
 		return "", fmt.Errorf("local: API key %s was revoked; remove %s for a new one", record.ID, keyFileName)
 	}
+	if record.Expired(time.Now()) {
+		return "", fmt.Errorf("local: API key %s was rotated and has ended; remove %s for a new one", record.ID, keyFileName)
+	}
 	if err := p.mirrorKey(ctx, record); err != nil {
 		// Intake stands alone: it must start while the database is away. The next
 		// start mirrors the key.
@@ -102,14 +105,15 @@ func (p *pipeline) registerKey(ctx context.Context, record apikey.Record, made b
 	if !errors.Is(err, apikey.ErrUnknown) {
 		return known, err
 	}
-	// A bucket that was lost does not know what was revoked; the mirror does. A
-	// key that this run just made cannot be in it.
+	// A bucket that was lost does not know what was revoked or has ended; the
+	// mirror does. A key that this run just made cannot be in it.
 	if !made {
-		revokedAt, err := p.revokedInMirror(ctx, record.ID)
+		revokedAt, expiresAt, err := p.endInMirror(ctx, record.ID)
 		if err != nil {
 			return record, fmt.Errorf("local: ask whether API key %s was revoked, which the queue does not know: %w", record.ID, err)
 		}
-		if record.RevokedAt = revokedAt; revokedAt != nil {
+		record.RevokedAt, record.ExpiresAt = revokedAt, expiresAt
+		if revokedAt != nil {
 			return record, nil
 		}
 	}
@@ -130,35 +134,23 @@ func (p *pipeline) withMirror(ctx context.Context, do func(*postgres.Store) erro
 	return do(mirror)
 }
 
-// revokedInMirror returns when the database saw the key revoked, nil if it did
-// not.
-func (p *pipeline) revokedInMirror(ctx context.Context, id string) (at *time.Time, err error) {
+// endInMirror returns when the key was revoked and when it ends, as far as the
+// database knows.
+func (p *pipeline) endInMirror(ctx context.Context, id string) (revokedAt, expiresAt *time.Time, err error) {
 	err = p.withMirror(ctx, func(mirror *postgres.Store) error {
 		rows, err := mirror.ListKeys(ctx)
 		for _, row := range rows {
 			if row.ID == id {
-				at = row.RevokedAt
+				revokedAt, expiresAt = row.RevokedAt, row.ExpiresAt
 			}
 		}
 		return err
 	})
-	return at, err
+	return revokedAt, expiresAt, err
 }
 
 // mirrorKey keeps the record in the database too, so that a lost bucket can be
 // restored.
 func (p *pipeline) mirrorKey(ctx context.Context, record apikey.Record) error {
 	return p.withMirror(ctx, func(mirror *postgres.Store) error { return mirror.PutKey(ctx, MirrorRow(record)) })
-}
-
-// MirrorRow is a key's record as the database keeps it.
-func MirrorRow(record apikey.Record) postgres.KeyRow {
-	row := postgres.KeyRow{
-		ID: record.ID, Tenant: record.Tenant, Environment: record.Environment, Name: record.Name,
-		Hash: record.Hash, CreatedAt: record.CreatedAt, RevokedAt: record.RevokedAt,
-	}
-	for _, scope := range record.Scopes {
-		row.Scopes = append(row.Scopes, string(scope))
-	}
-	return row
 }

@@ -67,11 +67,17 @@ func (RunFile) remove(dataDir string) error {
 // pollInterval is how often FindRunFile looks again.
 const pollInterval = 100 * time.Millisecond
 
+// noticePatience is how long FindRunFile waits for a process to take the data
+// directory: a start does so first of all.
+const noticePatience = 2 * time.Second
+
 // FindRunFile waits until the data directory has a run file whose process
-// lives, at most for wait. A pipeline that is still starting is thus found.
+// lives, at most for wait. A pipeline that is still starting is thus found;
+// where none is, that is said after two seconds.
 func FindRunFile(ctx context.Context, dataDir string, wait time.Duration) (RunFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	noticeBy := time.Now().Add(noticePatience)
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -79,12 +85,33 @@ func FindRunFile(ctx context.Context, dataDir string, wait time.Duration) (RunFi
 		if err == nil {
 			return run, nil
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return RunFile{}, fmt.Errorf("no running pipeline in %s (%w); start one with: nexero up --data-dir %[1]s", dataDir, err)
+		if time.Now().Before(noticeBy) || held(dataDir) {
+			select {
+			case <-ticker.C:
+				continue
+			case <-ctx.Done():
+			}
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("it has no " + runFileName)
+		}
+		return RunFile{}, fmt.Errorf("no running pipeline in %s: %w; start one with: nexero up --data-dir %[1]s", dataDir, err)
 	}
+}
+
+// held reports whether a process has taken the data directory. It makes no lock
+// file, which would belong to whoever asks.
+func held(dataDir string) bool {
+	path := filepath.Join(dataDir, lockFileName)
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	lock := flock.New(path)
+	free, err := lock.TryRLock()
+	if err != nil || !free {
+		return err == nil
+	}
+	return lock.Unlock() != nil
 }
 
 func readRunFile(dataDir string) (RunFile, error) {

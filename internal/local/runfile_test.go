@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,4 +111,28 @@ func TestFindRunFile_SaysHowToStartOne(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nexero up --data-dir "+dir) {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestFindRunFile_WaitsOnlyForWhoTookTheDirectory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		took := func() time.Duration {
+			begun := time.Now()
+			if _, err := FindRunFile(t.Context(), dir, time.Minute); err == nil || !strings.Contains(err.Error(), "no run.json") {
+				t.Errorf("error %v, want one that says what is missing", err)
+			}
+			return time.Since(begun)
+		}
+		if got := took(); got != noticePatience {
+			t.Errorf("nobody was there and it waited for %s, want %s", got, noticePatience)
+		}
+		if _, err := os.Stat(filepath.Join(dir, lockFileName)); !os.IsNotExist(err) {
+			t.Errorf("looking made a lock file: %v", err)
+		}
+		hold(t, dir)
+		if got := took(); got != time.Minute {
+			t.Errorf("a start is under way and it waited for %s, want a minute", got)
+		}
+	})
 }

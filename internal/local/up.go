@@ -15,12 +15,14 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/devstack"
 	"github.com/nexero-vr/nexero/internal/ingestd"
 	"github.com/nexero-vr/nexero/internal/lifecycle"
 	"github.com/nexero-vr/nexero/internal/obs"
 	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/queryd"
 	"github.com/nexero-vr/nexero/internal/version"
 	"github.com/nexero-vr/nexero/internal/workerd"
 )
@@ -31,6 +33,7 @@ const (
 	servicePostgres = "postgres"
 	serviceIngest   = "ingest"
 	serviceWorker   = "worker"
+	serviceQuery    = "query"
 )
 
 // readyInterval is how often a starting pipeline looks whether it is ready.
@@ -76,7 +79,7 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 	// After Run this does nothing.
 	defer func() { err = errors.Join(err, p.group.Close()) }() //nolint:contextcheck // it must outlast ctx
 	for _, start := range []func(context.Context) error{
-		p.startNATS, p.startPostgres, p.startWorker, p.startIngest, p.startMetrics,
+		p.startNATS, p.startPostgres, p.startWorker, p.startQuery, p.startIngest, p.startMetrics,
 	} {
 		if err := start(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -132,6 +135,8 @@ type pipeline struct {
 	group    *lifecycle.Group
 	checks   []obs.Check
 	run      RunFile
+	// query is nil where this process does not read.
+	query *queryd.Query
 
 	fetchCommand []string
 }
@@ -152,7 +157,7 @@ func (p *pipeline) startNATS(ctx context.Context) error {
 	server, err := devstack.StartNATS(ctx, devstack.NATSConfig{
 		StoreDir: filepath.Join(p.cfg.Local.DataDir, "nats"),
 		Password: password,
-		MaxStore: int64(p.cfg.Queue.MaxBytes) + keyBucketRoom,
+		MaxStore: int64(p.cfg.Queue.MaxBytes) + int64(p.cfg.Intake.SessionStateBytes) + keyBucketRoom,
 		Log:      p.log,
 	})
 	if err != nil {
@@ -230,13 +235,26 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 	if p.run.APIKey, err = p.ensureKey(ctx); err != nil {
 		return err
 	}
-	p.run.URL = "http://" + i.Addr()
+	// What runs beside the pipeline, such as a replay, is no client to guard it
+	// from.
+	keyID, err := apikey.Parse(p.run.APIKey)
+	if err != nil {
+		return err
+	}
+	if err := i.Favour(keyID); err != nil {
+		return err
+	}
+	p.run.URL = i.URL()
+	p.hostQuery(i)
 	return nil
 }
 
 func (p *pipeline) startMetrics(ctx context.Context) error {
 	// On a free port unless one was chosen: run.json says which.
 	address := cmp.Or(p.cfg.Process.MetricsListen, "127.0.0.1:0")
+	if err := p.registry.Register(obs.NewReadiness(p.checks)); err != nil {
+		return fmt.Errorf("register readiness: %w", err)
+	}
 	server, err := obs.Listen(ctx, address, p.registry, p.checks, p.log)
 	if err != nil {
 		return err

@@ -17,6 +17,8 @@
 //     are not written here.
 //   - A row that PostgreSQL refuses is put aside with its reason and costs
 //     nobody else anything: the rest commits in the same attempt.
+//   - What was rejected or refused is judged again by [Store.Replay], under the
+//     lock of its ledger row, as if its client had repeated the batch.
 //   - Days are UTC days of receipt. Partitions are made by [Store.EnsurePartitions]
 //     before they are needed; a day that cannot have one puts the batch aside.
 //     [Store.Drop] gives up days that are no longer kept, after

@@ -143,7 +143,7 @@ func (l *load) planReport(d *delivery) {
 	switch {
 	case d.batch.Report == nil:
 	case d.refuse == "":
-		l.reports = append(l.reports, pendingReport{delivery: d})
+		l.reports = append(l.reports, pendingReport{delivery: d, receivedAt: d.batch.ReceivedAt})
 	default:
 		l.rejectReport(d, d.refuse, refusal{})
 	}

@@ -124,6 +124,19 @@ func (s *Store) Close() { s.pool.Close() }
 var errBadURL = errors.New("postgres: the database URL cannot be read; want postgres://user:password@host:port/name?sslmode=verify-full")
 
 func openPool(ctx context.Context, config Config, remembered *memory) (*pgxpool.Pool, error) {
+	pc, err := poolConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	pc.AfterConnect = remembered.meet
+	pc.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return remembered.current(conn), nil }
+	pc.BeforeClose = remembered.part
+	return newPool(ctx, pc)
+}
+
+// poolConfig is what every pool of ours has: its bounds, and how it notices a
+// server that is gone.
+func poolConfig(config Config) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(config.URL)
 	if err != nil {
 		return nil, errBadURL
@@ -138,9 +151,10 @@ func openPool(ctx context.Context, config Config, remembered *memory) (*pgxpool.
 	}
 	pc.ConnConfig.DialFunc = dialer.DialContext
 	maps.Copy(pc.ConnConfig.RuntimeParams, sessionSettings(config))
-	pc.AfterConnect = remembered.meet
-	pc.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return remembered.current(conn), nil }
-	pc.BeforeClose = remembered.part
+	return pc, nil
+}
+
+func newPool(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: make the pool: %w", err)

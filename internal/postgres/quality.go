@@ -198,7 +198,7 @@ WHERE day >= (@kept::timestamptz AT TIME ZONE 'UTC')::date
   AND (coalesce(counted.n, 0) <> coalesce(ledger.n, 0) OR counted.empty)`
 
 // ledgerQuality counts the ledger anew. The migration that made the sums began
-// with the same.
+// with the same, when there were no replays.
 const ledgerQuality = `
     SELECT tenant_id, day, measure, code, sum(n) AS n
     FROM (SELECT b.tenant_id, (b.received_at AT TIME ZONE 'UTC')::date AS day, m.measure, m.code, m.n
@@ -213,6 +213,6 @@ const ledgerQuality = `
           FROM nexero.batches b, unnest(b.rejected_indexes, b.rejected_codes) AS u (event_index, code)
           UNION ALL
           SELECT b.tenant_id, (b.received_at AT TIME ZONE 'UTC')::date, 'repeats', '', 1
-          FROM nexero.batch_repeats r JOIN nexero.batches b USING (batch_id)) each
+          FROM nexero.batch_repeats r JOIN nexero.batches b USING (batch_id) WHERE NOT r.replayed) each
     GROUP BY tenant_id, day, measure, code
     HAVING sum(n) <> 0`

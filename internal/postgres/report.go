@@ -15,7 +15,11 @@ import (
 )
 
 // pendingReport is a report that will be stored, or refused.
-type pendingReport struct{ delivery *delivery }
+type pendingReport struct {
+	delivery *delivery
+	// receivedAt is when the client said it, which decides between reports.
+	receivedAt event.Micros
+}
 
 const insertReports = `
 INSERT INTO nexero.session_reports
@@ -99,7 +103,7 @@ func reportColumns(reports []pendingReport) []any {
 		d := pending.delivery
 		r := d.batch.Report
 		batchNos[i], sessionNos[i], ids[i] = d.entry.batchNo, d.sessions[r.Session], d.entry.id
-		received[i], shifts[i] = d.batch.ReceivedAt.Time(), r.ClockShiftMS
+		received[i], shifts[i] = pending.receivedAt.Time(), r.ClockShiftMS
 		starts[i], ends[i] = optionalTime(r.Start), optionalTime(r.End)
 		customers[i], properties[i], devices[i], props[i] = r.CustomerID, r.PropertyID, r.Device, r.Props
 	}

@@ -186,7 +186,7 @@ func (v *verifier) begin(ctx context.Context) error {
 
 const totalsQuery = `
 SELECT (SELECT count(*) FROM nexero.batches), (SELECT count(*) FROM nexero.events), (SELECT count(*) FROM nexero.sessions),
-       (SELECT count(*) FROM nexero.rejected_events), (SELECT count(*) FROM nexero.batch_repeats), now(),
+       (SELECT count(*) FROM nexero.rejected_events), (SELECT count(*) FROM nexero.batch_repeats WHERE NOT replayed), now(),
        coalesce(` + liveGeneration + `, 0)`
 
 func (v *verifier) count(ctx context.Context) error {

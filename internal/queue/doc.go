@@ -1,9 +1,11 @@
 // Package queue is everything that Nexero knows about NATS JetStream: where
-// envelopes wait between ingest and the workers, and where the API keys live.
+// envelopes wait between ingest and the workers, where the API keys live, and
+// where replicas of ingest share what clients may ask about their sessions.
 //
 // What exists on the server is written down as data in topology.go and brought
 // about by [Conn.Provision]: the stream EVENTS, its one durable consumer
-// "loader" and the key bucket api_keys.
+// "loader" and the key bucket api_keys; and, apart from those since nothing needs
+// it, by [SessionStates.Provision]: the bucket session_state.
 //
 // What it promises:
 //

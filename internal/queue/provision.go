@@ -171,9 +171,9 @@ func reconcile(info *jetstream.StreamInfo, want jetstream.StreamConfig) (jetstre
 		changes = append(changes, slog.Int64("max_bytes", want.MaxBytes))
 	}
 	// Whatever lets messages disappear or refuses good ones is loosened.
-	if target.MaxAge != 0 {
-		target.MaxAge = 0
-		changes = append(changes, slog.String("max_age", "none"))
+	if target.MaxAge != want.MaxAge {
+		target.MaxAge = want.MaxAge
+		changes = append(changes, slog.Duration("max_age", want.MaxAge)) // 0: none
 	}
 	if target.MaxMsgs > 0 {
 		target.MaxMsgs = -1

@@ -2,6 +2,8 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strconv"
@@ -171,13 +173,18 @@ func portOf(t *testing.T, serverURL string) int {
 	return port
 }
 
-// freePort is a port that nobody listens on now.
+// freePort is a free port that no server of another test takes meanwhile:
+// those get theirs from the system, which hands out higher ones.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000)))
+		if err != nil {
+			continue // taken
+		}
+		defer ln.Close()
+		return portOf(t, "tcp://"+ln.Addr().String())
 	}
-	defer ln.Close()
-	return portOf(t, "tcp://"+ln.Addr().String())
+	t.Fatal("no port is free")
+	return 0
 }

@@ -17,9 +17,13 @@ const (
 	ConsumerName = "loader"
 	// KeyBucket is the bucket of API keys.
 	KeyBucket = "api_keys"
+	// SessionBucket is the bucket of what is known of sessions under way.
+	SessionBucket = "session_state"
 
-	keyStream  = "KV_" + KeyBucket
-	keySubject = "$KV." + KeyBucket + ".>"
+	keyStream      = "KV_" + KeyBucket
+	keySubject     = "$KV." + KeyBucket + ".>"
+	sessionStream  = "KV_" + SessionBucket
+	sessionSubject = "$KV." + SessionBucket + ".>"
 )
 
 const (
@@ -34,6 +38,11 @@ const (
 	keyHistory = 5
 	// keyRecordBytes bounds one record.
 	keyRecordBytes = 16 << 10
+
+	// sessionAge is how long a session is known after its last sign of life.
+	sessionAge = 7 * 24 * time.Hour
+	// sessionRecordBytes bounds what is known of one session.
+	sessionRecordBytes = 1 << 10
 
 	// maxAckPending bounds what all workers together hold unacknowledged. At
 	// this bound the consumer stalls for everybody, so it lies far above what
@@ -80,6 +89,32 @@ func keyBucketStream(cfg Config) jetstream.StreamConfig {
 		MaxMsgSize:        keyRecordBytes,
 		MaxConsumers:      -1,
 		MaxMsgsPerSubject: keyHistory,
+		Duplicates:        duplicateWindow,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowDirect:       false,
+	}
+}
+
+// sessionBucketStream is the stream beneath the bucket of session states. When
+// it is full the oldest state goes: a session that nobody has heard of for the
+// longest time is the one that nobody asks about, and new ones must be found.
+// Direct reads are off, so that what one replica wrote every replica reads.
+func sessionBucketStream(cfg Config, maxBytes int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              sessionStream,
+		Description:       "Nexero sessions under way: their times, by hashed id",
+		Subjects:          []string{sessionSubject},
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardOld,
+		Replicas:          cfg.Replicas,
+		MaxBytes:          maxBytes,
+		MaxAge:            sessionAge,
+		MaxMsgs:           -1,
+		MaxMsgSize:        sessionRecordBytes,
+		MaxConsumers:      -1,
+		MaxMsgsPerSubject: 1,
 		Duplicates:        duplicateWindow,
 		AllowRollup:       true,
 		DenyDelete:        true,

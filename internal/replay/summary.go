@@ -67,8 +67,8 @@ func (s *Summary) Latency(share float64) time.Duration {
 func (s *Summary) Print(w io.Writer) error {
 	seconds := max(s.Elapsed.Seconds(), 0.001)
 	_, err := fmt.Fprintf(w, `answered  %d requests in %s (%d refused, %d retries)
-events    %d accepted, %d rejected, %.0f a second
-repeats   %d batches the server had seen before
+events    %d accepted, %d rejected, %.0f a second, repeats included
+repeats   %d posts that the server had seen before
 latency   p50 %s   p90 %s   p99 %s   max %s
 `,
 		s.Answered, s.Elapsed.Round(time.Millisecond), s.Refused, s.Retries,

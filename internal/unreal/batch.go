@@ -199,6 +199,11 @@ func (d *decoding) finish() {
 	}
 	clear(b.Events[kept:])
 	b.Events = b.Events[:kept]
+	if kept == 0 && len(b.Rejected) > 0 && home >= 0 && d.sessions.entries[home].state == sessionGood {
+		// Nothing refers to it, but what was rejected belongs to it, and only this
+		// says so when it is replayed.
+		d.sessions.place(home, b)
+	}
 	if early > 0 && len(b.Rejected) > early {
 		slices.SortFunc(b.Rejected, func(x, y event.Rejection) int { return x.Index - y.Index })
 	}

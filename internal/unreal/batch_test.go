@@ -375,7 +375,9 @@ func TestBatch_Sessions(t *testing.T) {
 		{"invalid", `{"session_id":"a/b","events":[` + in(`null`) + `,` + in(`"a"`) + `]}`, []string{"a"}, []int{0}, []event.Code{event.InvalidSession}},
 		{"of the wrong kind", `{"session_id":{},"events":[` + in(`null`) + `,` + in(`"a"`) + `]}`, []string{"a"}, []int{0}, []event.Code{event.InvalidSession}},
 		{"corrected by a later one", `{"session_id":{},"session_id":"a","events":[` + in(`null`) + `]}`, []string{"a"}, []int{0}, nil},
-		{"of rejected events only", bodyOf(`{"event_type":"cta","timestamp":1863799990,"session_id":"future"}`), nil, nil, []event.Code{event.TimestampInFuture}},
+		// The batch's own: only it says where they belong when they are replayed.
+		{"of rejected events only", bodyOf(`{"event_type":"cta","timestamp":1863799990,"session_id":"future"}`), []string{testSession}, nil, []event.Code{event.TimestampInFuture}},
+		{"of rejected events without a batch's", `{"events":[{"event_type":"cta","timestamp":1863799990,"session_id":"future"}]}`, nil, nil, []event.Code{event.TimestampInFuture}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,8 @@ const (
 	EndpointBatch Endpoint = "batch"
 	// EndpointSession is POST /api/v1/unreal/session and its aliases.
 	EndpointSession Endpoint = "session"
+	// EndpointEvent is POST /api/v1/unreal/tracking/event and its aliases.
+	EndpointEvent Endpoint = "event"
 )
 
 // Request is one post of a client as the edge hands it over.

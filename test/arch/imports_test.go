@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"cmd/query":  {"internal/queryd", "internal/daemon", "internal/config"},
 	"cmd/nexero": append([]string{
 		"internal/local", "internal/devstack", "internal/replay", "internal/recording", "internal/sim",
-		"internal/event", "internal/envelope", "internal/apikey", "internal/queue", "internal/postgres",
+		"internal/event", "internal/unreal", "internal/envelope", "internal/apikey", "internal/queue", "internal/postgres",
 	}, around...),
 
 	// For tests.
@@ -68,6 +68,8 @@ var mayImport = map[string][]string{
 	"test/e2e":         {anything},
 	"test/chaos":       {anything},
 	"test/bench":       {anything},
+	"test/deploy":      {anything},
+	"test/docs":        {anything},
 	"test/arch":        {},
 }
 
@@ -91,6 +93,10 @@ var onlyIn = map[string][]string{
 	"github.com/lmittmann/tint":                  {"internal/obs"},
 	"github.com/schollz/progressbar/v3":          {"cmd/nexero"},
 	"github.com/jedib0t/go-pretty/v6":            {"cmd/nexero"},
+	// What reads the files of deploy/ is in no program.
+	"github.com/compose-spec/compose-go/v2": {"test/deploy"},
+	"github.com/moby/buildkit":              {"test/deploy"},
+	"github.com/prometheus/prometheus":      {"test/deploy"},
 }
 
 // onlyTests may appear in test files, in testkit and below test/ only.

@@ -1,0 +1,198 @@
+package query_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/query"
+	"github.com/nexero-vr/nexero/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// keys are those that the tests' server knows, by what becomes of them.
+func keys(key string) (apikey.Record, error) {
+	switch key {
+	case "acme", "other":
+		return apikey.Record{ID: "key-of-" + key, Tenant: key}, nil
+	case "malformed":
+		return apikey.Record{}, fmt.Errorf("%w: it is", apikey.ErrMalformed)
+	case "revoked":
+		return apikey.Record{}, apikey.ErrRevoked
+	case "post":
+		return apikey.Record{}, apikey.ErrScope
+	case "untold":
+		return apikey.Record{}, apikey.ErrUnavailable
+	default:
+		return apikey.Record{}, apikey.ErrUnknown
+	}
+}
+
+// fixture is a read API on a database of its own.
+type fixture struct {
+	testing.TB
+	url    string
+	store  *postgres.Store
+	reader *postgres.Reader
+	server *query.Server
+}
+
+func setup(t testing.TB, options query.Options) *fixture {
+	t.Helper()
+	a := &fixture{TB: t, url: testkit.Database(t)}
+	var err error
+	a.store, err = postgres.Open(t.Context(), postgres.Config{URL: a.url}, testkit.Logger(t), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.store.Close)
+	a.open(a.url, options)
+	// The first look has been made before a test begins.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 6000 {
+		if a.reader.Ready() == nil {
+			return a
+		}
+		<-tick.C
+	}
+	t.Fatal("the reader is never ready")
+	return nil
+}
+
+// open makes the server on a database.
+func (a *fixture) open(url string, options query.Options) {
+	a.Helper()
+	if options.MaxInFlight == 0 {
+		options.MaxInFlight = 8
+	}
+	if options.RequestTimeout == 0 {
+		options.RequestTimeout = 20 * time.Second
+	}
+	var err error
+	a.reader, err = postgres.OpenReader(a.Context(), postgres.ReaderConfig{URL: url, MaxConns: 4, StatementTimeout: 10 * time.Second}, testkit.Logger(a))
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.Cleanup(a.reader.Close)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- a.reader.Run(ctx) }()
+	a.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			a.Errorf("Run: %v", err)
+		}
+	})
+	a.server, err = query.New(query.Deps{
+		Reads: a.reader, Authenticate: keys, Log: testkit.Logger(a), Registerer: prometheus.NewRegistry(),
+		Ready: map[string]func() error{"database": a.reader.Ready}, Version: "test",
+	}, options)
+	if err != nil {
+		a.Fatal(err)
+	}
+}
+
+func (a *fixture) exec(sql string) {
+	a.Helper()
+	db, err := pgx.Connect(a.Context(), a.url)
+	if err != nil {
+		a.Fatal(err)
+	}
+	defer db.Close(context.WithoutCancel(a.Context()))
+	if _, err := db.Exec(a.Context(), sql); err != nil {
+		a.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// load stores batches as a worker does.
+func (a *fixture) load(batches ...*event.Batch) {
+	a.Helper()
+	var b envelope.Builder
+	for _, one := range batches {
+		encoded, err := envelope.AppendBatch(nil, one)
+		if err != nil {
+			a.Fatal(err)
+		}
+		b.Add(encoded)
+	}
+	opened, err := envelope.Open(b.Seal())
+	if err != nil {
+		a.Fatal(err)
+	}
+	if _, err := a.store.Load(a.Context(), opened); err != nil {
+		a.Fatal(err)
+	}
+}
+
+// rejected is a batch of a tenant with n rejected events.
+func rejected(tenant, name string, code event.Code, n int) *event.Batch {
+	b := &event.Batch{
+		Tenant: tenant, ID: event.NameUUID(tenant, name), ReceiptID: event.NameUUID("receipt", name), ReceivedAt: event.MicrosOf(time.Now()),
+		CorrelationID: "correlation-" + name, Sessions: []event.Session{{Key: event.SessionKey(tenant, name), ClientID: name}},
+	}
+	for i := range n {
+		b.Rejected = append(b.Rejected, event.Rejection{Index: i, Code: code, Field: "f", Detail: "wrong", Raw: fmt.Sprintf(`{"n":%d}`, i)})
+	}
+	return b
+}
+
+// answer is what a client gets.
+type answer struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+func (a *fixture) request(method, target string, header ...string) answer {
+	a.Helper()
+	request := httptest.NewRequestWithContext(a.Context(), method, target, nil)
+	for pair := range slices.Chunk(header, 2) {
+		request.Header.Set(pair[0], pair[1])
+	}
+	recorder := httptest.NewRecorder()
+	a.server.Handler().ServeHTTP(recorder, request)
+	got := answer{status: recorder.Code, header: recorder.Header()}
+	if recorder.Body.Len() > 0 {
+		a.wantDocumented(method, target, got.status, recorder.Body.Bytes())
+		if err := json.Unmarshal(recorder.Body.Bytes(), &got.body); err != nil {
+			a.Fatalf("%s %s: %q: %v", method, target, recorder.Body, err)
+		}
+	}
+	return got
+}
+
+// get asks with the key of a tenant.
+func (a *fixture) get(key, target string) answer {
+	a.Helper()
+	return a.request(http.MethodGet, target, "X-Api-Key", key)
+}
+
+func (a *fixture) wantProblem(what string, got answer, status int, code string) {
+	a.Helper()
+	b := got.body
+	if got.status != status || b["code"] != code || b["type"] != "urn:nexero:problem:"+code || b["status"] != float64(status) {
+		a.Errorf("%s: %d %v, want %d %s", what, got.status, b, status, code)
+	}
+	detail, _ := b["detail"].(string)
+	title, _ := b["title"].(string)
+	if detail == "" || title == "" || b["message"] != detail || b["errors"] == nil || b["correlation_id"] != got.header.Get("X-Correlation-Id") {
+		a.Errorf("%s: the answer lacks something: %v", what, b)
+	}
+	if retry := got.header.Get("Retry-After"); (retry != "") != (status == http.StatusServiceUnavailable) {
+		a.Errorf("%s: Retry-After %q with %d", what, retry, status)
+	}
+}
