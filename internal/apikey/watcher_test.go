@@ -133,11 +133,15 @@ func TestWatcher_OvertakesTheAnswer(t *testing.T) {
 	})
 }
 
-// inBubble runs a watcher on a fake bucket.
-func inBubble(t *testing.T, check func(t *testing.T, bucket *fakeBucket, w *Watcher)) {
+// inBubble runs a watcher on a fake bucket, which behaves as prepare says from
+// the watcher's first look on.
+func inBubble(t *testing.T, check func(t *testing.T, bucket *fakeBucket, w *Watcher), prepare ...func(*fakeBucket)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		bucket := newFakeBucket()
+		for _, change := range prepare {
+			bucket.set(change)
+		}
 		w := newWatcher(bucket, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -240,14 +244,13 @@ func TestWatcher_NothingIsJudgedBeforeEverythingIsRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, bucket *fakeBucket, w *Watcher) {
 		t.Helper()
 		text, record := mustNew(t)
-		bucket.set(func(b *fakeBucket) { b.hung = true })
 		bucket.put(t, record)
 		after(time.Minute)
 		expect(t, w, text, ErrUnavailable)
 		bucket.set(func(b *fakeBucket) { b.hung = false })
 		after(loadTimeout + time.Second)
 		expect(t, w, text, nil)
-	})
+	}, func(b *fakeBucket) { b.hung = true })
 }
 
 // A bucket that was lost says nothing about its keys: that is no 401, which
