@@ -125,6 +125,45 @@ func TestAlarms_AreExplained(t *testing.T) {
 	}
 }
 
+// Each alarm is tried with numbers that make it fire and with some that must
+// not. promtool runs the file; that nothing is left out of it is seen here.
+func TestAlarms_AreTried(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		RuleFiles []string `yaml:"rule_files"`
+		Interval  string   `yaml:"evaluation_interval"`
+		Tests     []struct {
+			Name     string `yaml:"name"`
+			Interval string `yaml:"interval"`
+			Series   []struct {
+				Series string `yaml:"series"`
+				Values string `yaml:"values"`
+			} `yaml:"input_series"`
+			Rules []struct {
+				At     string `yaml:"eval_time"`
+				Alarm  string `yaml:"alertname"`
+				Expect []struct {
+					Labels      map[string]string `yaml:"exp_labels"`
+					Annotations map[string]string `yaml:"exp_annotations"`
+				} `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		} `yaml:"tests"`
+	}
+	decode(t, "deploy/prometheus/rules_test.yml", &file)
+	fires, quiet := map[string]bool{}, map[string]bool{}
+	for _, test := range file.Tests {
+		for _, rule := range test.Rules {
+			fires[rule.Alarm] = fires[rule.Alarm] || len(rule.Expect) > 0
+			quiet[rule.Alarm] = quiet[rule.Alarm] || len(rule.Expect) == 0
+		}
+	}
+	for _, alarm := range alarms(t) {
+		if !fires[alarm.Alert] || !quiet[alarm.Alert] {
+			t.Errorf("%s: rules_test.yml shows it firing: %v, and quiet: %v", alarm.Alert, fires[alarm.Alert], quiet[alarm.Alert])
+		}
+	}
+}
+
 // Prometheus asks every service, on the port and network where its metrics are.
 func TestPrometheus_AsksEveryService(t *testing.T) {
 	t.Parallel()
