@@ -147,6 +147,7 @@ func sealed(t *testing.T) []byte {
 	at := event.MicrosOf(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
 	encoded, err := envelope.AppendBatch(nil, &event.Batch{
 		Tenant: "acme", ID: event.UUID{1}, ReceiptID: event.UUID{2}, ReceivedAt: at, CorrelationID: "trace-1",
+		Trace:    event.Trace{ID: [16]byte{0xab}, Span: [8]byte{0xcd}, Flags: 1},
 		Sessions: []event.Session{{Key: event.UUID{3}, ClientID: "7AFF2D5C"}},
 		Events:   []event.Event{{Type: event.ZoneEnter, Zone: "kitchen", OccurredAt: at}},
 		Rejected: []event.Rejection{{Index: 1, Code: event.MissingTimestamp, Field: "timestamp", Raw: "{}"}},
@@ -181,7 +182,7 @@ func TestQueue_StatusAndPeek(t *testing.T) {
 		t.Fatal(err)
 	}
 	if batch.Tenant != "acme" || batch.Accepted != 1 || batch.Rejected != 1 || batch.Events[0].Zone != "kitchen" ||
-		batch.Rejections[0].Code != event.MissingTimestamp || batch.Sessions[0] != "7AFF2D5C" {
+		batch.Rejections[0].Code != event.MissingTimestamp || batch.Sessions[0] != "7AFF2D5C" || batch.TraceParent != "00-ab000000000000000000000000000000-cd00000000000000-01" {
 		t.Errorf("batch %+v", batch)
 	}
 	if !strings.Contains(lines[1], "unknown version") || !strings.Contains(lines[2], "damaged") {

@@ -110,6 +110,7 @@ type peekedBatch struct {
 	ReceiptID     string         `json:"receipt_id,omitempty"`
 	ReceivedAt    *time.Time     `json:"received_at,omitempty"`
 	CorrelationID string         `json:"correlation_id,omitempty"`
+	TraceParent   string         `json:"traceparent,omitempty"`
 	Accepted      int            `json:"accepted"`
 	Rejected      int            `json:"rejected"`
 	Sessions      []string       `json:"sessions,omitempty"`
@@ -180,7 +181,7 @@ func printMessage(out *json.Encoder, sequence uint64, storedAt time.Time, data [
 func peeked(b *envelope.Batch) peekedBatch {
 	line := peekedBatch{
 		Tenant: b.Tenant, BatchID: b.ID.String(), ReceiptID: b.ReceiptID.String(),
-		ReceivedAt: new(b.ReceivedAt.Time()), CorrelationID: b.CorrelationID,
+		ReceivedAt: new(b.ReceivedAt.Time()), CorrelationID: b.CorrelationID, TraceParent: b.Trace.String(),
 		Accepted: b.RowCount(), Rejected: len(b.Rejected),
 	}
 	if r := b.Report; r != nil {

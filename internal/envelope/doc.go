@@ -11,7 +11,7 @@
 // decoding and encoding again; see [Row]. The layout of a row is part of the
 // format version.
 //
-// # Layout, version 1
+// # Layout, version 2
 //
 // All integers are little-endian but for those inside rows, which are
 // big-endian as PostgreSQL wants them. A "text" is a uvarint length and that
@@ -31,6 +31,8 @@
 //	          8   received at, microseconds since 1970
 //	          text tenant
 //	          text correlation id
+//	          1   length of the trace context: 0, or 25
+//	          16 trace id, 8 span id, 1 flags (W3C trace context)
 //	          uvarint events accepted whose time is late, then clock-corrected
 //	          uvarint sessions, each: 16 key, text client id
 //	          uvarint rejections, each: varint index, texts code, field, detail, raw
@@ -41,6 +43,11 @@
 //	          uvarint rows
 //	          4 × rows: length of each row
 //	          rows, one behind the other
+//
+// Version 1 has no trace context, not even its length; all else is the same.
+// This build reads both and writes 2. Workers are therefore upgraded before
+// ingest: a worker that knows version 1 alone stops fetching at the first message
+// of version 2, leaves it in the queue and is not ready.
 //
 // Decoding checks every length against the bytes that are there, so damaged or
 // hostile input costs an error and no memory: nothing is allocated by a count

@@ -10,8 +10,14 @@ import (
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
-// Version is the layout that this build writes, and the newest that it reads.
-const Version = 1
+// The layouts that this build knows.
+const (
+	// Version is the layout that this build writes, and the newest that it reads.
+	Version = 2
+	// OldestVersion is the oldest that it reads: what a build before left in the
+	// queue, or kept as damaged, must still be loaded.
+	OldestVersion = 1
+)
 
 const (
 	magic      = "NXRO"
@@ -84,6 +90,7 @@ func AppendBatch(dst []byte, b *event.Batch) ([]byte, error) {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.ReceivedAt))
 	dst = appendString(dst, b.Tenant)
 	dst = appendString(dst, b.CorrelationID)
+	dst = appendTrace(dst, b.Trace)
 	dst = appendCount(dst, b.Late())
 	dst = appendCount(dst, b.Corrected())
 	dst = appendCount(dst, len(b.Sessions))
@@ -170,6 +177,21 @@ func appendReport(dst []byte, r *event.Report) []byte {
 	return appendString(dst, r.Props)
 }
 
+// traceSize is the length of a trace context that is there.
+const traceSize = 16 + 8 + 1
+
+// appendTrace appends t behind its length. A context that is not valid is none:
+// a batch is worth more than its trace.
+func appendTrace(dst []byte, t event.Trace) []byte {
+	if !t.Valid() {
+		return append(dst, 0)
+	}
+	dst = append(dst, traceSize)
+	dst = append(dst, t.ID[:]...)
+	dst = append(dst, t.Span[:]...)
+	return append(dst, t.Flags)
+}
+
 func appendCount(dst []byte, n int) []byte {
 	return binary.AppendUvarint(dst, uint64(n))
 }
@@ -186,13 +208,14 @@ func Open(message []byte) ([]Batch, error) {
 		return nil, fmt.Errorf("%w: %d bytes without an envelope's header", ErrDamaged, len(message))
 	}
 	// The version comes before the checksum: another version may have another.
-	if v := message[offsetVersion]; v != Version {
-		return nil, fmt.Errorf("%w %d, this build reads %d", ErrVersion, v, Version)
+	version := message[offsetVersion]
+	if version < OldestVersion || version > Version {
+		return nil, fmt.Errorf("%w %d, this build reads %d to %d", ErrVersion, version, OldestVersion, Version)
 	}
 	// The checksum covers what is behind the header, so what the header holds
 	// besides it is checked here or by reading exactly count batches.
 	if message[5]|message[6]|message[7] != 0 {
-		return nil, fmt.Errorf("%w: a header that version %d does not write", ErrDamaged, Version)
+		return nil, fmt.Errorf("%w: a header that version %d does not write", ErrDamaged, version)
 	}
 	body := message[headerSize:]
 	if sum := crc32.Checksum(body, castagnoli); sum != binary.LittleEndian.Uint32(message[offsetChecksum:]) {
@@ -209,7 +232,7 @@ func Open(message []byte) ([]Batch, error) {
 		if uint64(length) > uint64(len(body)) {
 			return nil, fmt.Errorf("%w: batch %d is longer than the message", ErrDamaged, len(batches))
 		}
-		batch, err := openBatch(body[:length])
+		batch, err := openBatch(body[:length], version)
 		if err != nil {
 			return nil, fmt.Errorf("batch %d: %w", len(batches), err)
 		}
@@ -229,6 +252,7 @@ type Batch struct {
 	ReceivedAt      event.Micros
 	Tenant          string
 	CorrelationID   string
+	Trace           event.Trace // not valid in version 1
 	Late, Corrected int
 	Sessions        []event.Session
 	Rejected        []event.Rejection

@@ -79,6 +79,28 @@ func TestAppendBatch_Appends(t *testing.T) {
 	}
 }
 
+// What nobody traces costs a byte, and half a trace is none: it must not cost the
+// batch.
+func TestAppendBatch_Trace(t *testing.T) {
+	t.Parallel()
+	size := func(trace event.Trace) int {
+		b := tourBatch(1)
+		b.Trace = trace
+		encoded, err := envelope.AppendBatch(nil, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(encoded)
+	}
+	none := size(event.Trace{})
+	if half := size(event.Trace{ID: [16]byte{1}, Flags: 1}); half != none {
+		t.Errorf("%d bytes with half a trace, %d without", half, none)
+	}
+	if whole := size(event.Trace{ID: [16]byte{1}, Span: [8]byte{1}}); whole != none+25 {
+		t.Errorf("%d bytes with a trace, %d without", whole, none)
+	}
+}
+
 // A batch that could not be opened again must not be sealed: it would take all
 // others of its envelope with it. // rule 1
 func TestAppendBatch_RefusesWhatCannotBeOpened(t *testing.T) {
@@ -191,8 +213,8 @@ func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
 	most := bytes.Repeat([]byte{0xff}, 9) // a uvarint of 2^63-1
 	most = append(most[:8:8], 0x7f)
 	head := func(parts ...[]byte) []byte {
-		// Three ids, a time, two empty texts, two counts of nothing.
-		batch := bytes.Repeat([]byte{0}, 16+16+16+8+4)
+		// Three ids, a time, two empty texts, no trace, two counts of nothing.
+		batch := bytes.Repeat([]byte{0}, 16+16+16+8+5)
 		for _, part := range parts {
 			batch = append(batch, part...)
 		}
@@ -224,7 +246,8 @@ func TestOpen_HostileCountsCostNoMemory(t *testing.T) {
 // build. It is damaged, never half read. // rule 1
 func TestOpen_Nonsense(t *testing.T) {
 	t.Parallel()
-	prefix := bytes.Repeat([]byte{0}, 16+16+16+8+2) // ids, time, two empty texts
+	untraced := bytes.Repeat([]byte{0}, 16+16+16+8+2) // ids, time, two empty texts
+	prefix := append(bytes.Clone(untraced), 0)
 	build := func(parts ...[]byte) []byte {
 		return patch(sized(slices.Concat(append([][]byte{prefix}, parts...)...)), 1)
 	}
@@ -243,6 +266,12 @@ func TestOpen_Nonsense(t *testing.T) {
 	if _, err := envelope.Open(build(counts, session, none, none, rows(row))); err != nil {
 		t.Fatalf("the pattern itself: %v", err)
 	}
+	traced := func(length byte, trace []byte) []byte {
+		return patch(sized(slices.Concat(untraced, []byte{length}, trace, counts, session, none, none, rows(row))), 1)
+	}
+	if _, err := envelope.Open(traced(25, bytes.Repeat([]byte{1}, 25))); err != nil {
+		t.Fatalf("the pattern with a trace: %v", err)
+	}
 	for name, message := range map[string][]byte{
 		"more late events than events":  build([]byte{2, 0}, session, none, none, rows(row)),
 		"more corrected than events":    build([]byte{0, 2}, session, none, none, rows(row)),
@@ -255,6 +284,13 @@ func TestOpen_Nonsense(t *testing.T) {
 		"a rejection without a code":    build(counts, none, []byte{1, 0, 0, 0, 0, 0}, none, none),
 		"a rejection at index -2":       build(counts, none, []byte{1, 3, 1, 'c', 0, 0, 0}, none, none),
 		"a number without an end":       build([]byte{0xff}),
+		"a trace of 24 bytes":           traced(24, bytes.Repeat([]byte{1}, 24)),
+		"a trace of 26 bytes":           traced(26, bytes.Repeat([]byte{1}, 26)),
+		"a trace that ends early":       patch(sized(slices.Concat(untraced, []byte{25, 1, 2, 3})), 1),
+		"a trace without an id":         traced(25, slices.Concat(bytes.Repeat([]byte{0}, 16), bytes.Repeat([]byte{1}, 9))),
+		"a trace without a span":        traced(25, slices.Concat(bytes.Repeat([]byte{1}, 16), bytes.Repeat([]byte{0}, 8), []byte{1})),
+		"version 1 with a trace": patchAs(1, sized(slices.Concat(untraced, []byte{25}, bytes.Repeat([]byte{1}, 25),
+			counts, session, none, none, rows(row))), 1),
 	} {
 		if _, err := envelope.Open(message); !errors.Is(err, envelope.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)

@@ -2,8 +2,10 @@ package envelope_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +15,7 @@ import (
 )
 
 // FuzzOpen feeds any bytes, and the same bytes as the body of a message with a
-// right checksum, so that the decoder behind it is reached. What is accepted
+// right checksum, in every version, so that the decoders behind it are reached. What is accepted
 // must be whole: every event decodes, and the batches encode and open again as
 // the same.
 func FuzzOpen(f *testing.F) {
@@ -24,9 +26,21 @@ func FuzzOpen(f *testing.F) {
 	for _, b := range goldenBatches() {
 		f.Add(seal(f, b)[16:])
 	}
+	for version := envelope.OldestVersion; version <= envelope.Version; version++ {
+		golden, err := os.ReadFile(goldenPath(version))
+		if err != nil {
+			f.Fatal(err)
+		}
+		message := unannotate(f, string(golden))
+		f.Add(message)
+		first := binary.LittleEndian.Uint32(message[16:])
+		f.Add(message[16 : 20+first])
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check(t, data)
-		check(t, patch(data, 1))
+		for version := envelope.OldestVersion; version <= envelope.Version; version++ {
+			check(t, patchAs(byte(version), data, 1))
+		}
 	})
 }
 

@@ -21,6 +21,11 @@ func drawBatch() *rapid.Generator[*event.Batch] {
 			ReceivedAt:    event.Micros(rapid.Int64Range(0, 4e15).Draw(t, "received")),
 			CorrelationID: rapid.String().Draw(t, "correlation"),
 		}
+		if rapid.Bool().Draw(t, "traced") {
+			id, span := drawUUID(t, "trace"), drawUUID(t, "span")
+			id[15], span[7] = id[15]|1, span[7]|1 // none is all zero
+			b.Trace = event.Trace{ID: id, Span: [8]byte(span[:8]), Flags: rapid.Byte().Draw(t, "flags")}
+		}
 		for range rapid.IntRange(0, 4).Draw(t, "sessions") {
 			b.Sessions = append(b.Sessions, event.Session{Key: drawUUID(t, "key"), ClientID: rapid.String().Draw(t, "client")})
 		}
@@ -145,7 +150,7 @@ func seal(t testing.TB, batches ...*event.Batch) []byte {
 func reopen(opened *envelope.Batch) (*event.Batch, error) {
 	b := &event.Batch{
 		Tenant: opened.Tenant, ID: opened.ID, Digest: opened.Digest, ReceiptID: opened.ReceiptID,
-		ReceivedAt: opened.ReceivedAt, CorrelationID: opened.CorrelationID,
+		ReceivedAt: opened.ReceivedAt, CorrelationID: opened.CorrelationID, Trace: opened.Trace,
 		Sessions: opened.Sessions, Rejected: opened.Rejected, Report: opened.Report,
 	}
 	for row := range opened.Rows() {

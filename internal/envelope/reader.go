@@ -63,9 +63,27 @@ func (r *reader) count(size uint64) int {
 	return int(n)
 }
 
-// openBatch decodes one batch and checks that every row is whole and refers to
-// a session of the batch.
-func openBatch(data []byte) (Batch, error) {
+// trace reads a trace context. Only none and a valid one are ever written.
+func (r *reader) trace() (t event.Trace) {
+	length := r.bytes(1)
+	if length == nil || length[0] == 0 {
+		return t
+	}
+	value := r.bytes(traceSize)
+	if value == nil || length[0] != traceSize {
+		r.failed = true
+		return t
+	}
+	copy(t.ID[:], value)
+	copy(t.Span[:], value[16:])
+	t.Flags = value[24]
+	r.failed = r.failed || !t.Valid()
+	return t
+}
+
+// openBatch decodes one batch of a version and checks that every row is whole
+// and refers to a session of the batch.
+func openBatch(data []byte, version byte) (Batch, error) {
 	r := reader{rest: data}
 	b := Batch{ID: r.uuid(), ReceiptID: r.uuid(), Digest: r.uuid()}
 	if at := r.bytes(8); at != nil {
@@ -73,6 +91,9 @@ func openBatch(data []byte) (Batch, error) {
 	}
 	b.Tenant = r.text()
 	b.CorrelationID = r.text()
+	if version >= 2 {
+		b.Trace = r.trace()
+	}
 	b.Late = int(r.uvarint())
 	b.Corrected = int(r.uvarint())
 	if n := r.count(17); n > 0 {
@@ -95,7 +116,7 @@ func openBatch(data []byte) (Batch, error) {
 	b.lengths = r.bytes(uint64(4 * n))
 	b.rows = r.rest
 	if r.failed {
-		return Batch{}, fmt.Errorf("%w: ends before its last value", ErrDamaged)
+		return Batch{}, fmt.Errorf("%w: ends before its last value, or has one that no build writes", ErrDamaged)
 	}
 	return b, b.check()
 }

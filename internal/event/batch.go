@@ -39,6 +39,9 @@ type Batch struct {
 	ReceivedAt Micros
 	// CorrelationID ties the request's log lines to the rows.
 	CorrelationID string
+	// Trace is where the batch's trace goes on; invalid when nobody traces it. It
+	// is no part of what the batch says: neither ID nor Digest know of it.
+	Trace Trace
 	// Sessions are the sessions that the batch speaks of; events and reports
 	// refer to them by position.
 	Sessions []Session
