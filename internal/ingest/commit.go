@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
@@ -212,6 +213,7 @@ func (c *committer) land(g *group) (next *group) {
 // error; their callers are answered as "not confirmed". Drain can be called
 // more than once.
 func (c *committer) Drain(ctx context.Context) error {
+	crashpoint.At(crashpoint.IngestDraining)
 	c.mu.Lock()
 	if !c.draining {
 		c.draining = true

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // Pauses between attempts at one envelope. The first is short, because the
@@ -46,6 +48,7 @@ func (c *committer) publish(g *group) error {
 		err := c.attempt(g.deadline, msgID, message)
 		switch {
 		case err == nil:
+			crashpoint.At(crashpoint.IngestPublished)
 			c.metrics.stored(len(message), g.batches)
 			return nil
 		case errors.Is(err, ErrFull), errors.Is(err, ErrTooLarge):
@@ -61,6 +64,7 @@ func (c *committer) publish(g *group) error {
 			c.failed(g, msgID, attempt, err)
 			return fmt.Errorf("%w: %d attempts at envelope %s", ErrUnknownOutcome, attempt, msgID)
 		}
+		crashpoint.At(crashpoint.IngestBeforeRetry)
 	}
 }
 
@@ -81,6 +85,7 @@ func (c *committer) attempt(deadline time.Time, id string, message []byte) (err 
 		}
 		c.metrics.attempted(err)
 	}()
+	crashpoint.At(crashpoint.IngestBeforePublish)
 	return c.publisher.Publish(ctx, id, message)
 }
 

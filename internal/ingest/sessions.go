@@ -9,6 +9,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
@@ -143,6 +144,7 @@ func (s *Server) record(x *exchange, key event.UUID, news sessionState) sessionS
 	defer cancel()
 	var held sessionState // what the bucket holds in the end
 	outcome := s.metrics.sessionStates.unchanged
+	crashpoint.At(crashpoint.IngestBeforeState)
 	err := s.deps.Sessions.Update(ctx, key.String(), func(value []byte) []byte {
 		// A value that nobody can read holds nothing that could be lost.
 		held, _ = decodeState(value)
@@ -161,6 +163,7 @@ func (s *Server) record(x *exchange, key event.UUID, news sessionState) sessionS
 		return news
 	}
 	outcome.Inc()
+	crashpoint.At(crashpoint.IngestStateWritten)
 	s.sightings.settle(key, held)
 	return held.merge(news)
 }

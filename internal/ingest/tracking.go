@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/unreal"
@@ -111,6 +112,7 @@ func (s *Server) takeReport(x *exchange, status int) error {
 		o.flag("duplicate", duplicate)
 	}
 	x.answer = o.end()
+	crashpoint.At(crashpoint.IngestBeforeAnswer)
 	x.write(status, x.answer)
 	return nil
 }
@@ -156,6 +158,7 @@ func (s *Server) commit(x *exchange) (duplicate bool, err error) {
 	}
 	s.recent.Add(x.batch.ID, x.batch.Digest)
 	s.metrics.judged(&x.batch, x.keyID)
+	crashpoint.At(crashpoint.IngestConfirmed)
 	return duplicate, nil
 }
 

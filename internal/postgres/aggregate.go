@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
@@ -43,6 +44,7 @@ func applyDifferences(ctx context.Context, conn *pgx.Conn, generation int16, byT
 			if err := addRows(ctx, conn, generation, table, chunk); err != nil {
 				return fmt.Errorf("%s: %w", table, err)
 			}
+			crashpoint.At(crashpoint.AggregatesPortion)
 		}
 	}
 	return nil

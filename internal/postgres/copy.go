@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
@@ -48,6 +49,7 @@ func (r *rowReader) Read(p []byte) (int, error) {
 	if r.closed {
 		return 0, errReaderClosed
 	}
+	crashpoint.At(crashpoint.LoadInCopy)
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]
 	for len(r.rest) == 0 && len(r.rows) > 0 && n < len(p) {

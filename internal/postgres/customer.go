@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
@@ -97,9 +98,11 @@ func (s *Store) rollCustomers(ctx context.Context, limit int) (int, error) {
 	if _, err := s.pool.Exec(ctx, makeCustomerFacts, r.candidates.tenants, r.candidates.customers); err != nil {
 		return 0, fmt.Errorf("make rows for facts: %w", err)
 	}
+	crashpoint.At(crashpoint.CustomersMade)
 	if err := s.inTransaction(ctx, r.run); err != nil {
 		return 0, err
 	}
+	crashpoint.At(crashpoint.CustomersCommitted)
 	return len(r.claims), nil
 }
 
@@ -156,6 +159,7 @@ func (r *customerRollup) run(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	crashpoint.At(crashpoint.CustomersBeforeCommit)
 	return nil
 }
 
@@ -209,6 +213,7 @@ func (r *customerRollup) claim(ctx context.Context) error {
 }
 
 func (r *customerRollup) takeTouches(ctx context.Context) error {
+	crashpoint.At(crashpoint.CustomersLocked)
 	const query = `
 DELETE FROM nexero.customer_touches t
 USING unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
@@ -224,6 +229,7 @@ JOIN nexero.session_facts f USING (tenant_id, customer_id)
 WHERE f.generation = $3 AND f.started_at IS NOT NULL`
 
 func (r *customerRollup) readSessions(ctx context.Context) error {
+	crashpoint.At(crashpoint.CustomersTouchesTaken)
 	rows, err := r.conn.Query(ctx, readCustomerSessions, r.locked.tenants, r.locked.customers, r.generation)
 	if err != nil {
 		return err
@@ -249,6 +255,7 @@ func (r *customerRollup) readSessions(ctx context.Context) error {
 }
 
 func (r *customerRollup) readProperties(ctx context.Context) error {
+	crashpoint.At(crashpoint.CustomersRead)
 	r.properties = make(map[int32]map[string]facts.Property)
 	var tenants []int32
 	var names []string
@@ -316,6 +323,7 @@ func (r *customerRollup) storeFacts(ctx context.Context) error {
 
 // apply adds what the customers contribute now, less what they had contributed.
 func (r *customerRollup) apply(ctx context.Context) error {
+	crashpoint.At(crashpoint.CustomersStored)
 	differences := make(map[int32][]facts.Contributions)
 	for key, c := range r.claims {
 		if d := facts.Difference(c.result, c.contributed); len(d) > 0 {

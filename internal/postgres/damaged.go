@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // KeepDamaged stores a queue message that no program can read, whole, and
@@ -15,5 +17,6 @@ func (s *Store) KeepDamaged(ctx context.Context, message []byte, reason string) 
 	if _, err := s.pool.Exec(ctx, insert, digest[:], storable(reason), message); err != nil {
 		return fmt.Errorf("postgres: keep a damaged message: %w", err)
 	}
+	crashpoint.At(crashpoint.DamagedKept)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 )
@@ -93,6 +94,7 @@ func (s *Store) LoadDamaged(ctx context.Context, digest [32]byte) (LoadResult, e
 	if err != nil {
 		return LoadResult{}, err
 	}
+	crashpoint.At(crashpoint.DamagedLoaded)
 	if _, err := s.pool.Exec(ctx, "DELETE FROM nexero.damaged_messages WHERE digest = $1", digest[:]); err != nil {
 		return result, fmt.Errorf("postgres: damaged message %x is loaded and still kept: %w", digest[:4], err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 )
@@ -23,6 +24,7 @@ const maxNamed = 3
 // them every batch goes alone, so that one client's rows cost that client's
 // batch only, and in a batch with as many again every row goes alone.
 func (l *load) copyRows(ctx context.Context) error {
+	crashpoint.At(crashpoint.LoadBeforeCopy)
 	c := &copier{load: l, before: setSavepoint}
 	done, err := c.copyNaming(ctx, l.rows)
 	if err == nil && !done {
@@ -35,6 +37,7 @@ func (l *load) copyRows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crashpoint.At(crashpoint.LoadCopied)
 	l.settleRows()
 	return nil
 }
@@ -88,6 +91,7 @@ func (c *copier) copyNaming(ctx context.Context, rows []pendingRow) (done bool, 
 		if bad == nil || named == maxNamed {
 			return false, nil
 		}
+		crashpoint.At(crashpoint.LoadRefused)
 		c.load.refuse(bad, pgErr)
 	}
 }

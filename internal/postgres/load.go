@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
@@ -78,6 +79,7 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 		s.memory.doubt(err)
 		return LoadResult{}, fmt.Errorf("postgres: load %d batches: %w", len(batches), err)
 	}
+	crashpoint.At(crashpoint.LoadCommitted)
 	l.remember()
 	s.metrics.count(&l.result)
 	if l.result.Refused > 0 {
@@ -168,6 +170,7 @@ func (l *load) run(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	crashpoint.At(crashpoint.LoadBeforeCommit)
 	return nil
 }
 

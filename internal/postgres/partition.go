@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // The tables that are partitioned by day, in the order in which their
@@ -105,6 +107,7 @@ func (s *Store) attachMissing(ctx context.Context, conn *pgx.Conn, wanted wanted
 	if found.hold(wanted) {
 		return found, nil
 	}
+	crashpoint.At(crashpoint.PartitionsLocked)
 	for partition, table := range found.detaching {
 		s.log.WarnContext(ctx, "finishing an interrupted detach", slog.String("partition", partition))
 		if err := finalizeDetach(ctx, conn, table, partition, 0); err != nil {
@@ -232,6 +235,7 @@ func finalizeDetach(ctx context.Context, conn *pgx.Conn, table, partition string
 	if err != nil {
 		return err
 	}
+	crashpoint.At(crashpoint.PartitionsFinalized)
 	_, err = conn.Exec(ctx, "RESET statement_timeout; RESET lock_timeout")
 	return err
 }
@@ -268,6 +272,7 @@ func attachDays(ctx context.Context, conn *pgx.Conn, table string, days []day, a
 		}
 		return err
 	}
+	crashpoint.At(crashpoint.PartitionsAttached)
 	for _, name := range made {
 		attached[name] = true
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
@@ -155,6 +156,9 @@ func (s *Store) moveQuality(ctx context.Context) error {
 			taken, err = movePortion(ctx, conn)
 			return err
 		})
+		if err == nil && taken > 0 {
+			crashpoint.At(crashpoint.QualityCommitted)
+		}
 		if err != nil || taken < qualityPortion {
 			return err
 		}
@@ -171,7 +175,11 @@ func movePortion(ctx context.Context, conn *pgx.Conn) (taken int64, err error) {
 	batch.Queue(moveQualityChanges, qualityPortion).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&taken, &tenants, &days, &measures, &codes)
 	})
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil || len(tenants) == 0 {
+	err = conn.SendBatch(ctx, &batch).Close()
+	if taken > 0 {
+		crashpoint.At(crashpoint.QualityMoved)
+	}
+	if err != nil || len(tenants) == 0 {
 		return taken, err
 	}
 	_, err = conn.Exec(ctx, deleteEmptyQuality, tenants, days, measures, codes)

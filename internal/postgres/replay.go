@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 )
@@ -111,6 +112,7 @@ func (s *Store) replay(ctx context.Context, request ReplayRequest, judge Judge) 
 	case err != nil:
 		return nil, err
 	}
+	crashpoint.At(crashpoint.ReplayCommitted)
 	r.remember()
 	if r.result.Refused > 0 {
 		r.reportRefusals(ctx)
@@ -168,6 +170,7 @@ func (r *replay) run(ctx context.Context, conn *pgx.Conn) error {
 	if r.request.DryRun {
 		return errDryRun
 	}
+	crashpoint.At(crashpoint.ReplayBeforeCommit)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
@@ -220,9 +221,11 @@ func (s *Store) detach(ctx context.Context, conn *pgx.Conn, r rawDay) error {
 	if len(unsealed) > 0 {
 		return unsealedError(len(unsealed))
 	}
+	crashpoint.At(crashpoint.RetentionLooked)
 	if _, err := conn.Exec(ctx, "ALTER TABLE "+qualified(r.table)+" DETACH PARTITION "+qualified(r.name())+" CONCURRENTLY"); err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
+	crashpoint.At(crashpoint.RetentionDetached)
 	return nil
 }
 
@@ -243,9 +246,11 @@ func (s *Store) dropDetached(ctx context.Context, conn *pgx.Conn, r rawDay) erro
 			slog.String("partition", r.name()), slog.Int("sessions", len(unsealed)))
 		return unsealedError(len(unsealed))
 	}
+	crashpoint.At(crashpoint.RetentionBeforeDrop)
 	if _, err := conn.Exec(ctx, "DROP TABLE "+qualified(r.name())); err != nil {
 		return fmt.Errorf("drop the table: %w", err)
 	}
+	crashpoint.At(crashpoint.RetentionDropped)
 	s.log.InfoContext(ctx, "dropped a day that is no longer kept", slog.String("partition", r.name()))
 	return nil
 }
@@ -274,6 +279,7 @@ WHERE generation = ` + liveGeneration + ` AND session_no IN (
 		if _, err := tx.Exec(ctx, forget, unsealed); err != nil {
 			return err
 		}
+		crashpoint.At(crashpoint.RetentionTakingBack)
 		_, err := tx.Exec(ctx, attachStatement(r.table, r.day))
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
@@ -123,10 +124,12 @@ func (s *Store) rollCandidates(ctx context.Context, candidates []int64, sealing 
 	if err := s.makeFacts(ctx, candidates); err != nil {
 		return facts.Rolled{}, fmt.Errorf("make rows for facts: %w", err)
 	}
+	crashpoint.At(crashpoint.SessionsMade)
 	r := &rollup{store: s, candidates: candidates, sealing: sealing, fold: fold}
 	if err := s.inTransaction(ctx, r.run); err != nil {
 		return facts.Rolled{Sessions: r.numbers()}, err
 	}
+	crashpoint.At(crashpoint.SessionsCommitted)
 	r.result.Sessions = r.numbers()
 	r.result.Ages = r.ages(time.Since(r.began))
 	return r.result, nil
@@ -210,6 +213,7 @@ func (r *rollup) run(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	crashpoint.At(crashpoint.SessionsBeforeCommit)
 	return nil
 }
 
@@ -301,6 +305,7 @@ RETURNING session_no, batch_no, received_at`
 // takeTouches takes what loads have left for the claimed sessions, as much as
 // one roll-up should read. Sessions for which nothing is left are let go.
 func (r *rollup) takeTouches(ctx context.Context) error {
+	crashpoint.At(crashpoint.SessionsLocked)
 	byNumber := make(map[int64]*claim, len(r.claims))
 	var numbers []int64
 	for _, c := range r.claims {
@@ -370,6 +375,7 @@ func (r *rollup) numbers() []int64 {
 
 // decide lets the caller fold what was read.
 func (r *rollup) decide(ctx context.Context) error {
+	crashpoint.At(crashpoint.SessionsRead)
 	var open []*facts.Claim
 	for _, c := range r.claims {
 		if !c.Result.Postponed {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
@@ -57,6 +58,7 @@ WHERE r.session_no = ANY($1)
 // read reads what the touches of the claims brought, their reports, and the
 // properties that may be theirs.
 func (r *rollup) read(ctx context.Context) error {
+	crashpoint.At(crashpoint.SessionsTouchesTaken)
 	byNumber := make(map[int64]*claim, len(r.claims))
 	var numbers, sessions, batches []int64
 	var times []time.Time
@@ -156,6 +158,7 @@ func (r *rollup) readWhole(ctx context.Context, claims []*facts.Claim) error {
 		}
 		r.result.Events += len(c.Events)
 	}
+	crashpoint.At(crashpoint.SessionsWholeRead)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
@@ -36,6 +37,7 @@ SELECT * FROM unnest($1::integer[], $2::text[]) AS new (tenant_id, customer_id)`
 // held from here on would make roll-ups of different sessions wait for each
 // other.
 func (r *rollup) storeFacts(ctx context.Context) error {
+	crashpoint.At(crashpoint.SessionsFolded)
 	var batch pgx.Batch
 	var back []touch
 	touched := make(map[customerKey]bool)
@@ -151,6 +153,7 @@ func equal(a, b *string) bool {
 // to the aggregates: all sessions of a roll-up together, so that rows which
 // they share are written once.
 func (r *rollup) apply(ctx context.Context) error {
+	crashpoint.At(crashpoint.SessionsStored)
 	differences := make(map[int32][]facts.Contributions)
 	for _, c := range r.claims {
 		if c.Result.Postponed {

@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
@@ -51,6 +52,7 @@ const findSessions = `SELECT session_id, session_no FROM nexero.sessions WHERE s
 // of its own, so it sees what others committed while the INSERT waited for them.
 // An INSERT that conflicts uses up a number, which costs nothing.
 func (l *load) settleSessions(ctx context.Context) error {
+	crashpoint.At(crashpoint.LoadLedger)
 	l.fresh.numbers = make(map[event.UUID]int64)
 	unknown := make(map[event.UUID]newSession)
 	for _, d := range l.fresh.deliveries {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 const (
@@ -100,6 +102,7 @@ func (c *Conn) pull(ctx context.Context, request pullRequest, maxMessages, maxBy
 	messages, ended, detail := c.puller.finish(lane, maxMessages, maxBytes)
 	switch {
 	case len(messages) > 0:
+		crashpoint.At(crashpoint.QueuePulled)
 		return messages, ended, nil
 	case err != nil:
 		return nil, endLost, fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // provisionAttempts bounds how often Provision starts over, because another
@@ -39,6 +41,7 @@ func (c *Conn) Provision(ctx context.Context) error {
 	if err := c.provisionStream(ctx, eventStream(c.cfg)); err != nil {
 		return err
 	}
+	crashpoint.At(crashpoint.QueueStreamMade)
 	if err := c.repeat(ctx, c.provisionConsumer); err != nil {
 		return fmt.Errorf("provision consumer %s: %w", ConsumerName, err)
 	}

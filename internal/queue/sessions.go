@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 const (
@@ -105,6 +107,7 @@ func swap(ctx context.Context, kv jetstream.KeyValue, key string, change func([]
 	case !errors.Is(err, jetstream.ErrKeyNotFound):
 		return err
 	}
+	crashpoint.At(crashpoint.QueueStateRead)
 	next := change(value)
 	switch {
 	case next == nil:

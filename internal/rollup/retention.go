@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
@@ -41,6 +42,7 @@ func (r *Roller) expire(soft, hard context.Context) {
 		if !sealed {
 			return // asked to stop
 		}
+		crashpoint.At(crashpoint.RetentionSealed)
 		// With hard: a partition that is half detached is in the way of loads.
 		if err := r.archive.Drop(hard, partition); err != nil {
 			r.retentionFailed(hard, workDropping, partition, err)
@@ -86,6 +88,7 @@ func (r *Roller) seal(soft, hard context.Context, partition facts.Expired) (bool
 		case rolled.Claimed == 0:
 			return true, nil
 		case rolled.Claimed > rolled.Postponed:
+			crashpoint.At(crashpoint.RetentionPortion)
 			failures = 0
 		case rolled.Claimed < limit || limit == r.opts.Sessions:
 			return false, fmt.Errorf("seal sessions: %d cannot be sealed now", rolled.Postponed)

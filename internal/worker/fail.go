@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // isolate decides what follows when the store refuses what the first pending
@@ -13,6 +15,7 @@ import (
 // kept as damaged, since it can neither be loaded nor dropped nor tried for
 // ever; see refuse. One that not even that takes comes back later.
 func (l *loop) isolate(ctx context.Context, pending []*group, err error) []*group {
+	crashpoint.At(crashpoint.WorkerIsolating)
 	g, rest := pending[0], pending[1:]
 	if len(g.messages) > 1 {
 		l.w.log.LogAttrs(ctx, slog.LevelError, "store refuses a load; its messages are tried one by one",
@@ -79,6 +82,7 @@ func (l *loop) giveUp(ctx context.Context, pending []*group, err error) error {
 // release gives the messages of groups back to the queue.
 func (l *loop) release(ctx context.Context, delay time.Duration, outcome string, groups ...*group) {
 	for _, m := range messagesOf(groups) {
+		crashpoint.At(crashpoint.WorkerReleasing)
 		l.keeper.drop(m)
 		l.nak(ctx, m.Message, delay, outcome)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
@@ -66,6 +67,7 @@ func (l *loop) gather(ctx context.Context) []*held {
 		}
 	}
 	if len(gathered) > 0 {
+		crashpoint.At(crashpoint.WorkerGathered)
 		l.w.metrics.gatherMessages.Observe(float64(len(gathered)))
 		l.w.metrics.gatherBytes.Observe(float64(l.w.opts.MaxBytes - space.bytes))
 		l.w.metrics.gatherAge.Observe(time.Since(began).Seconds())

@@ -11,6 +11,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
 // ErrDrain is a stop within which not everything in hand could be written. The
@@ -106,6 +108,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	case err = <-ended:
 	case <-soft.Done():
 		w.state.enterPhase(phaseStopping)
+		crashpoint.At(crashpoint.WorkerDraining)
 		limit := time.AfterFunc(w.opts.DrainTimeout, cut)
 		err = <-ended
 		limit.Stop()

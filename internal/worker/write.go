@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
 
@@ -131,6 +132,7 @@ func (l *loop) load(ctx context.Context, g *group) error {
 	if len(batches) == 0 {
 		return nil // an envelope of nothing is stored by doing nothing
 	}
+	crashpoint.At(crashpoint.WorkerBeforeLoad)
 	began := time.Now()
 	result, err := l.w.store.Load(ctx, batches)
 	l.w.metrics.loadDuration.Observe(time.Since(began).Seconds())
@@ -143,6 +145,7 @@ func (l *loop) load(ctx context.Context, g *group) error {
 // wrote does what follows when attempt has committed g. It returns what is
 // pending now.
 func (l *loop) wrote(ctx context.Context, g *group, rest []*group) []*group {
+	crashpoint.At(crashpoint.WorkerCommitted)
 	l.works(ctx)
 	l.w.lastLoad.Store(time.Now().UnixNano())
 	if g.part != nil {
@@ -171,6 +174,7 @@ func (l *loop) finish(ctx context.Context, g *group) {
 			lost, lastErr = lost+1, err
 			l.w.metrics.answerErrors.WithLabelValues(answerAck).Inc()
 		}
+		crashpoint.At(crashpoint.WorkerAcked)
 	}
 	if lost > 0 {
 		l.w.log.LogAttrs(ctx, slog.LevelWarn, "acknowledgements were not sent; the messages come again and change nothing",

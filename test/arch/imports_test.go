@@ -23,32 +23,33 @@ var mayImport = map[string][]string{
 	"internal/facts":    {"internal/event"},
 
 	// The stages. Each declares the few interfaces that it needs.
-	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/apikey"},
-	"internal/worker": {"internal/event", "internal/envelope"},
-	"internal/rollup": {"internal/event", "internal/facts"},
+	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/apikey", "internal/crashpoint"},
+	"internal/worker": {"internal/event", "internal/envelope", "internal/crashpoint"},
+	"internal/rollup": {"internal/event", "internal/facts", "internal/crashpoint"},
 	"internal/query":  {"internal/postgres", "internal/apikey"},
 
 	// What stages are plugged into.
 	"internal/apikey":   {},
-	"internal/queue":    {"internal/envelope", "internal/apikey"},
-	"internal/postgres": {"internal/event", "internal/envelope", "internal/facts", "migrations"},
+	"internal/queue":    {"internal/envelope", "internal/apikey", "internal/crashpoint"},
+	"internal/postgres": {"internal/event", "internal/envelope", "internal/facts", "internal/crashpoint", "migrations"},
 	"migrations":        {},
 
 	// Around all of them, and blind to them.
-	"internal/config":    {},
-	"internal/obs":       {"internal/version"},
-	"internal/lifecycle": {},
-	"internal/version":   {},
-	"internal/devstack":  {},
-	"internal/recording": {},
-	"internal/replay":    {"internal/recording"},
-	"internal/sim":       {"internal/event", "internal/unreal", "internal/recording"},
-	"api":                {},
+	"internal/config":     {},
+	"internal/obs":        {"internal/version"},
+	"internal/lifecycle":  {},
+	"internal/version":    {},
+	"internal/crashpoint": {}, // nothing but names, unless built for fault runs
+	"internal/devstack":   {},
+	"internal/recording":  {},
+	"internal/replay":     {"internal/recording"},
+	"internal/sim":        {"internal/event", "internal/unreal", "internal/recording"},
+	"api":                 {},
 
 	// Where stages meet, and what the services' processes have in common.
 	"internal/daemon":  {"internal/config", "internal/obs", "internal/lifecycle", "internal/version"},
-	"internal/ingestd": append([]string{"internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue"}, around...),
-	"internal/workerd": append([]string{"internal/event", "internal/envelope", "internal/worker", "internal/rollup", "internal/queue", "internal/postgres"}, around...),
+	"internal/ingestd": append([]string{"internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue", "internal/crashpoint"}, around...),
+	"internal/workerd": append([]string{"internal/event", "internal/envelope", "internal/worker", "internal/rollup", "internal/queue", "internal/postgres", "internal/crashpoint"}, around...),
 	"internal/queryd":  append([]string{"internal/query", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
 	"internal/local":   append([]string{"internal/devstack", "internal/ingestd", "internal/workerd", "internal/queryd", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
 
