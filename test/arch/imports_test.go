@@ -68,6 +68,7 @@ var mayImport = map[string][]string{
 	"test/mutants":     {},
 	"test/e2e":         {anything},
 	"test/chaos":       {anything},
+	"test/chaos/link":  {},
 	"test/bench":       {anything},
 	"test/deploy":      {anything},
 	"test/docs":        {anything},
