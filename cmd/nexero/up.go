@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/daemon"
+	"github.com/nexero-vr/nexero/internal/lifecycle"
 	"github.com/nexero-vr/nexero/internal/local"
 	"github.com/nexero-vr/nexero/internal/obs"
 	"github.com/nexero-vr/nexero/internal/sim"
@@ -60,27 +62,31 @@ func runUp(cmd *cobra.Command, env []string, cfg *config.Up, tours sim.Options) 
 		}
 	}
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	level, err := upLevel(cmd, env, cfg, obs.IsTerminal(stderr))
+	reloader, err := newUpReloader(cmd, env, cfg, obs.IsTerminal(stderr))
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	log, err := obs.NewLogger(stderr, obs.Logging{
-		Format: obs.Format(cfg.Log.Format), Level: level, Terminal: obs.IsTerminal(stderr),
+		Format: obs.Format(cfg.Log.Format), Level: reloader.Level, Terminal: obs.IsTerminal(stderr),
 		Version: version.Get().Version, Environment: cfg.Process.Environment,
 	})
 	if err != nil {
 		return err
 	}
+	reloader.Log = log
+	ctx, hangups := lifecycle.CatchHangups(cmd.Context())
+	defer hangups.Stop()
 	look := newLook(stdout, env)
 	if cfg.Parts.Demo {
-		stop, err := announce(cmd.Context(), stdout, cfg)
+		stop, err := announce(ctx, stdout, cfg)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
-	err = local.Up(cmd.Context(), cfg, log, local.Options{
+	err = local.Up(ctx, cfg, log, local.Options{
 		FetchCommand: []string{fetchCommand},
+		Reloader:     reloader, Hangups: hangups,
 		Ready: func(ctx context.Context, run local.RunFile) {
 			p := &printer{w: stdout}
 			if cfg.Parts.Demo {
@@ -128,6 +134,29 @@ func upLevel(cmd *cobra.Command, env []string, cfg *config.Up, terminal bool) (s
 		return cfg.Log.Level, err
 	}
 	return max(cfg.Log.Level, slog.LevelWarn), nil
+}
+
+// newUpReloader returns what takes changed settings; its Log is still missing.
+func newUpReloader(cmd *cobra.Command, env []string, cfg *config.Up, terminal bool) (*daemon.Reloader[config.Up], error) {
+	// A copy, since the pipeline notes in cfg where its private servers are.
+	running := *cfg
+	r := &daemon.Reloader[config.Up]{Running: &running, Level: new(slog.LevelVar)}
+	lowest, err := upLevel(cmd, env, cfg, terminal)
+	if err != nil {
+		return nil, err
+	}
+	r.Level.Set(lowest)
+	r.Load = func() (*config.Up, error) {
+		fresh, err := config.Load[config.Up](cmd.Flags(), env)
+		if err != nil {
+			return nil, err
+		}
+		fresh.Log.Level, err = upLevel(cmd, env, fresh, terminal)
+		return fresh, err
+	}
+	running.Log.Level = lowest
+	r.LevelOf = func(cfg *config.Up) slog.Level { return cfg.Log.Level }
+	return r, nil
 }
 
 // announce says that something happens, since the first start takes seconds, and

@@ -13,6 +13,7 @@
 //	min, max inclusive bounds of numbers, durations and sizes
 //	oneof    the values allowed, separated by commas
 //	check    "address" (host:port) or "file" (a path, not the file's content)
+//	reload   "true": a running program takes a new value on SIGHUP
 //	require  on a group: settings in it that this program cannot do without
 //
 // The package promises that a value which is accepted is in bounds, that a
@@ -29,6 +30,9 @@
 // production one that is short as well, whichever setting holds it; and what
 // only development may leave open, such as posting without a key, needs a
 // second switch.
+//
+// A program that runs may load again and go on with [Adopt], which takes over
+// what is tagged so and names what needs a restart.
 //
 // Loading is a function of its arguments: main passes [Environ], tests pass
 // what they like. A loaded struct is plain data, owned by the caller.

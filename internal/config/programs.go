@@ -92,7 +92,7 @@ type Process struct {
 
 // Log is how a program logs.
 type Log struct {
-	Level  slog.Level `name:"log_level" default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
+	Level  slog.Level `name:"log_level" default:"info" reload:"true" help:"Lowest level that is logged: debug, info, warn, error."`
 	Format string     `name:"log_format" default:"auto" oneof:"auto,tint,json" help:"Form of a log line; auto is tint on a terminal and json elsewhere."`
 }
 

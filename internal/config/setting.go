@@ -31,6 +31,8 @@ type Setting struct {
 	Required bool
 	// Secret says that it is printed masked.
 	Secret bool
+	// Reload says that a running program takes a new value; see [Adopt].
+	Reload bool
 }
 
 // setting is a Setting with the way to its field.
@@ -120,6 +122,7 @@ func (w *walk) setting(name string, field reflect.StructField, index []int) erro
 			Default: tag.Get("default"), Help: tag.Get("help"),
 			OneOf: split(tag.Get("oneof")), Min: tag.Get("min"), Max: tag.Get("max"),
 			Secret: kind == kindSecret || kind == kindURL,
+			Reload: tag.Get("reload") == "true",
 		},
 		goType: field.Type, index: index, check: tag.Get("check"),
 	}

@@ -35,8 +35,8 @@ const (
 // healthTimeout bounds --check-health.
 const healthTimeout = 3 * time.Second
 
-// Service is a built service that was not started yet.
-type Service struct {
+// Service is a built service that was not started yet, with configuration T.
+type Service[T any] struct {
 	// Run serves until its context ends, and returns when it has drained.
 	Run func(ctx context.Context) error
 	// StopDeadline is the longest time that Run takes after its context has
@@ -45,6 +45,11 @@ type Service struct {
 	StopDeadline time.Duration
 	// Checks are what must hold for it to be ready.
 	Checks []obs.Check
+	// Reload takes over the settings that may change while the service runs,
+	// which are those tagged so. It is called by one goroutine at a time, while
+	// Run runs. After an error the service runs on as before. Nil for a service
+	// without such settings; the log level is not its business.
+	Reload func(ctx context.Context, cfg *T) error
 }
 
 // Program is a service as its main describes it, with configuration T.
@@ -55,7 +60,7 @@ type Program[T any] struct {
 	Common func(cfg *T) (config.Process, config.Log)
 	// Build connects what the service needs. It waits for a queue that does
 	// not answer yet, until ctx ends.
-	Build func(ctx context.Context, cfg *T, log *slog.Logger, reg prometheus.Registerer) (Service, error)
+	Build func(ctx context.Context, cfg *T, log *slog.Logger, reg prometheus.Registerer) (Service[T], error)
 }
 
 // Main runs p with a command line and an environment until a signal ends it,
@@ -79,7 +84,10 @@ func Main[T any](p Program[T], args, env []string, stdout, stderr io.Writer) int
 		defer cancel()
 		err = obs.CheckHealth(ctx, process.MetricsListen)
 	case config.ActionRun:
-		err = serve(p, cfg, stderr)
+		err = serve(p, cfg, func() (*T, error) {
+			fresh, _, err := config.Parse[T](p.Name, args, env, io.Discard)
+			return fresh, err
+		}, stderr)
 	}
 	if err != nil {
 		complain(stderr, p.Name, err)
@@ -99,10 +107,13 @@ func complain(stderr io.Writer, name string, err error) {
 	_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 }
 
-func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
+// serve runs p with cfg; load reads the configuration anew.
+func serve[T any](p Program[T], cfg *T, load func() (*T, error), stderr io.Writer) (err error) {
 	process, logging := p.Common(cfg)
+	level := new(slog.LevelVar)
+	level.Set(logging.Level)
 	log, err := obs.NewLogger(stderr, obs.Logging{
-		Format: obs.Format(logging.Format), Level: logging.Level, Terminal: obs.IsTerminal(stderr),
+		Format: obs.Format(logging.Format), Level: level, Terminal: obs.IsTerminal(stderr),
 		Service: p.Name, Version: version.Get().Version, Environment: process.Environment,
 	})
 	if err != nil {
@@ -114,6 +125,8 @@ func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
 	}
 	ctx, cancel := lifecycle.SignalContext(context.Background())
 	defer cancel()
+	ctx, hangups := lifecycle.CatchHangups(ctx)
+	defer hangups.Stop()
 	service, err := p.Build(ctx, cfg, log, registry)
 	if err != nil {
 		return err
@@ -133,5 +146,10 @@ func serve[T any](p Program[T], cfg *T, stderr io.Writer) (err error) {
 		Name: p.Name, Run: service.Run,
 		Deadline: cmp.Or(service.StopDeadline, process.DrainTimeout) + time.Second,
 	})
+	reloader := &Reloader[T]{
+		Load: load, Running: cfg, Apply: service.Reload, Log: log,
+		Level: level, LevelOf: func(cfg *T) slog.Level { _, logging := p.Common(cfg); return logging.Level },
+	}
+	group.Add(reloader.Service(hangups))
 	return group.Run(ctx)
 }

@@ -21,8 +21,8 @@ func program(build, run error) Program[config.Ingest] {
 	return Program[config.Ingest]{
 		Name:   "ingest",
 		Common: func(cfg *config.Ingest) (config.Process, config.Log) { return cfg.Process, cfg.Log },
-		Build: func(context.Context, *config.Ingest, *slog.Logger, prometheus.Registerer) (Service, error) {
-			return Service{
+		Build: func(context.Context, *config.Ingest, *slog.Logger, prometheus.Registerer) (Service[config.Ingest], error) {
+			return Service[config.Ingest]{
 				Run:    func(context.Context) error { return run },
 				Checks: []obs.Check{{Name: "work", Ready: func() error { return nil }}},
 			}, build

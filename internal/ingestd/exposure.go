@@ -1,6 +1,8 @@
 package ingestd
 
 import (
+	"context"
+	"reflect"
 	"slices"
 
 	"github.com/nexero-vr/nexero/internal/config"
@@ -31,11 +33,36 @@ func ratesOf(cfg *config.Rates) ingest.Rates {
 	}
 }
 
-// Favour lets one more key send at the higher rates. It is for a pipeline that
-// makes its own key, and comes before Run.
+// Favour lets one more key send at the higher rates, whatever is reloaded. It
+// is for a pipeline that makes its own key, and comes before Run.
 func (i *Ingest) Favour(keyID string) error {
-	i.rates.HighKeys = append(slices.Clone(i.rates.HighKeys), keyID)
-	return i.server.SetRates(i.rates)
+	i.favoured = append(i.favoured, keyID)
+	return i.setRates(i.rates)
+}
+
+// Reload takes over the rates of cfg and nothing else: what bounds memory goes
+// with the memory that the process was given, and the rest is part of a listener
+// or of a connection. It is called by one goroutine at a time, during Run.
+func (i *Ingest) Reload(_ context.Context, cfg *config.Ingest) error {
+	return i.setRates(ratesOf(&cfg.Rates))
+}
+
+// setRates puts rates to work, unless they are. The exception matters: new rates
+// forget what clients have used up.
+func (i *Ingest) setRates(rates ingest.Rates) error {
+	for _, keyID := range i.favoured {
+		if !slices.Contains(rates.HighKeys, keyID) {
+			rates.HighKeys = append(slices.Clone(rates.HighKeys), keyID)
+		}
+	}
+	if reflect.DeepEqual(rates, i.rates) {
+		return nil
+	}
+	if err := i.server.SetRates(rates); err != nil {
+		return err
+	}
+	i.rates = rates
+	return nil
 }
 
 // URL is where clients on this machine reach the edge.

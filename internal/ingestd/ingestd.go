@@ -55,7 +55,9 @@ type Ingest struct {
 	server   *ingest.Server
 	http     *http.Server
 	listener net.Listener
+	// rates are those at work, of which favoured were added by Favour.
 	rates    ingest.Rates
+	favoured []string
 	// certificate is nil when the edge does not serve TLS itself.
 	certificate *certificate
 }
@@ -127,12 +129,12 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 }
 
 // Service builds the edge as a service of its own.
-func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Ingest], error) {
 	i, err := New(ctx, cfg, log, reg)
 	if err != nil {
-		return daemon.Service{}, err
+		return daemon.Service[config.Ingest]{}, err
 	}
-	return daemon.Service{Run: i.Run, Checks: i.Checks(), StopDeadline: i.StopDeadline()}, nil
+	return daemon.Service[config.Ingest]{Run: i.Run, Checks: i.Checks(), StopDeadline: i.StopDeadline(), Reload: i.Reload}, nil
 }
 
 func optionsOf(cfg *config.Ingest) ingest.Options {

@@ -14,6 +14,7 @@
 // exception is a service that ignores its deadline; that one is named in the
 // error, since the process must end nevertheless.
 //
-// Signals belong to main, which gets its context from [SignalContext], so that
-// tests can run several groups in one process.
+// Signals belong to main, which gets its context from [SignalContext], and what
+// SIGHUP asks from [CatchHangups], so that tests can run several groups in one
+// process.
 package lifecycle

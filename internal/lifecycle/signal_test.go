@@ -17,6 +17,10 @@ import (
 const childArgument = "play-the-signalled-process"
 
 func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, hangupArgument) {
+		playHungUp()
+		return
+	}
 	if slices.Contains(os.Args, childArgument) {
 		ctx, stop := SignalContext(context.Background())
 		defer stop()

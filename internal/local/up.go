@@ -17,6 +17,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
+	"github.com/nexero-vr/nexero/internal/daemon"
 	"github.com/nexero-vr/nexero/internal/devstack"
 	"github.com/nexero-vr/nexero/internal/ingestd"
 	"github.com/nexero-vr/nexero/internal/lifecycle"
@@ -54,6 +55,10 @@ type Options struct {
 	// Ready is called once, when everything serves, with what run.json says. It
 	// may take its time: nothing waits for it but the stop, which ends ctx.
 	Ready func(ctx context.Context, run RunFile)
+	// Reloader takes changed settings at each of Hangups, both nil for none. Up
+	// sets its Apply.
+	Reloader *daemon.Reloader[config.Up]
+	Hangups  *lifecycle.Hangups
 }
 
 // Up runs the chosen services until ctx ends and stops them in order. That ctx
@@ -103,7 +108,20 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 		},
 		Stop: func(context.Context) error { return p.run.remove(cfg.Local.DataDir) },
 	})
+	if options.Reloader != nil {
+		options.Reloader.Apply = p.reload
+		p.group.Add(options.Reloader.Service(options.Hangups))
+	}
 	return p.group.Run(ctx)
+}
+
+// reload takes over the settings that may change while the parts run.
+func (p *pipeline) reload(ctx context.Context, cfg *config.Up) error {
+	if p.ingest == nil {
+		return nil
+	}
+	edge := cfg.Ingest()
+	return p.ingest.Reload(ctx, &edge)
 }
 
 // lockDataDir makes the data directory if need be and takes it for this process.
@@ -135,8 +153,9 @@ type pipeline struct {
 	group    *lifecycle.Group
 	checks   []obs.Check
 	run      RunFile
-	// query is nil where this process does not read.
-	query *queryd.Query
+	// query is nil where this process does not read, ingest where it takes no posts.
+	query  *queryd.Query
+	ingest *ingestd.Ingest
 
 	fetchCommand []string
 }
@@ -230,6 +249,7 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.ingest = i
 	p.checks = append(p.checks, i.Checks()...)
 	p.group.Add(lifecycle.Service{Name: serviceIngest, Run: i.Run, Deadline: i.StopDeadline() + time.Second})
 	if p.run.APIKey, err = p.ensureKey(ctx); err != nil {

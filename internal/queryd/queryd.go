@@ -99,12 +99,12 @@ func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prom
 }
 
 // Service builds the read API as a service of its own.
-func Service(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+func Service(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Query], error) {
 	q, err := New(ctx, cfg, log, reg)
 	if err != nil {
-		return daemon.Service{}, err
+		return daemon.Service[config.Query]{}, err
 	}
-	return daemon.Service{Run: q.Run, Checks: q.Checks(), StopDeadline: q.StopDeadline()}, nil
+	return daemon.Service[config.Query]{Run: q.Run, Checks: q.Checks(), StopDeadline: q.StopDeadline()}, nil
 }
 
 func optionsOf(cfg *config.Query) query.Options {

@@ -110,12 +110,12 @@ func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer) (err e
 func (w *Worker) rollupDrain() time.Duration { return min(rollupDrain, w.drain) }
 
 // Service builds the worker as a service of its own.
-func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Worker], error) {
 	w, err := New(ctx, cfg, log, reg)
 	if err != nil {
-		return daemon.Service{}, err
+		return daemon.Service[config.Worker]{}, err
 	}
-	return daemon.Service{Run: w.Run, Checks: w.Checks(), StopDeadline: w.StopDeadline()}, nil
+	return daemon.Service[config.Worker]{Run: w.Run, Checks: w.Checks(), StopDeadline: w.StopDeadline()}, nil
 }
 
 // awaitDurable checks the database, and waits for one that is away or starting.

@@ -44,6 +44,9 @@ environment, the environment over the file, the file over the default.
 - ` + "`--check-config`" + ` of a service prints what all of it comes to, secrets masked, as a file that could be given to ` + "`--config`" + `; exit code 2 when it
   makes no sense. ` + "`--check-health`" + ` asks the running service whether it is ready. ` + "`--version`, `--help`" + `.
 - Durations are ` + "`500ms`, `20s`, `5m`, `1h`, `30d`" + `; sizes ` + "`65536`, `256KiB`, `4GiB`, `10GB`" + `; lists are separated by commas; yes-no is ` + "`true` or `false`" + `.
+- A service that gets SIGHUP reads its configuration again: the same flags and the same environment, the file anew. It takes over the settings marked *Reloaded*,
+  all of them or, when anything in the configuration is wrong, none, and names in its log what changed and what waits for a restart
+  ([operations](operations.md#change-settings)).
 - The file is at most 1 MiB, and flat. Secrets are printed masked wherever they are printed.
 `
 
@@ -67,6 +70,9 @@ func TestConfiguration_IsCurrent(t *testing.T) {
 			help := cell(s.Help)
 			if needs := requiring(t, s.Name); len(needs) > 0 {
 				help += " Required by " + strings.Join(needs, ", ") + "."
+			}
+			if s.Reload {
+				help += " *Reloaded.*"
 			}
 			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", s.Env, code(s.Default), cell(values(&s)), help)
 		}

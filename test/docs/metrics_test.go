@@ -31,10 +31,13 @@ import (
 	"github.com/nexero-vr/nexero/internal/workerd"
 )
 
+// built is a service whatever its settings: nobody reloads here.
+type built = daemon.Service[struct{}]
+
 // service builds one as its main does, on what env names.
 type service struct {
 	name  string
-	build func(ctx context.Context, env []string, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error)
+	build func(ctx context.Context, env []string, log *slog.Logger, reg prometheus.Registerer) (built, error)
 }
 
 func services() []service {
@@ -45,17 +48,18 @@ func services() []service {
 	}
 }
 
-func building[T any](build func(context.Context, *T, *slog.Logger, prometheus.Registerer) (daemon.Service, error)) func(context.Context, []string, *slog.Logger, prometheus.Registerer) (daemon.Service, error) {
-	return func(ctx context.Context, env []string, log *slog.Logger, reg prometheus.Registerer) (daemon.Service, error) {
+func building[T any](build func(context.Context, *T, *slog.Logger, prometheus.Registerer) (daemon.Service[T], error)) func(context.Context, []string, *slog.Logger, prometheus.Registerer) (built, error) {
+	return func(ctx context.Context, env []string, log *slog.Logger, reg prometheus.Registerer) (built, error) {
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 		if err := config.Register[T](flags); err != nil {
-			return daemon.Service{}, err
+			return built{}, err
 		}
 		cfg, err := config.Load[T](flags, env)
 		if err != nil {
-			return daemon.Service{}, err
+			return built{}, err
 		}
-		return build(ctx, cfg, log, reg)
+		s, err := build(ctx, cfg, log, reg)
+		return built{Run: s.Run, StopDeadline: s.StopDeadline, Checks: s.Checks}, err
 	}
 }
 
@@ -64,7 +68,7 @@ const drain = "20s"
 
 // start builds every service on a queue and a database of its own and runs it
 // until the test ends; see gets each with what it registered.
-func start(t *testing.T, see func(name string, s daemon.Service, registered []prometheus.Collector)) {
+func start(t *testing.T, see func(name string, s built, registered []prometheus.Collector)) {
 	t.Helper()
 	env := []string{
 		"NEXERO_NATS_URL=" + testkit.NATS(t), "NEXERO_DATABASE_URL=" + testkit.Database(t),
@@ -140,7 +144,7 @@ func TestMetrics_AreCurrent(t *testing.T) {
 			labels: []string{"version", "commit", "go_version"},
 		},
 	}
-	start(t, func(name string, _ daemon.Service, registered []prometheus.Collector) {
+	start(t, func(name string, _ built, registered []prometheus.Collector) {
 		all["nexero_build_info"].in = append(all["nexero_build_info"].in, name)
 		for _, c := range registered {
 			if err := add(all, name, c); err != nil {
@@ -282,7 +286,7 @@ func TestStop_HasTimeInContainers(t *testing.T) {
 	if err := yaml.Unmarshal(text, &compose); err != nil {
 		t.Fatal(err)
 	}
-	start(t, func(name string, s daemon.Service, _ []prometheus.Collector) {
+	start(t, func(name string, s built, _ []prometheus.Collector) {
 		// The listener for metrics stops after it.
 		const metrics = 5 * time.Second
 		if have := compose.Services[name].Environment["NEXERO_DRAIN_TIMEOUT"]; have != drain {
