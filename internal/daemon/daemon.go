@@ -129,6 +129,12 @@ func serve[T any](p Program[T], cfg *T, load func() (*T, error), stderr io.Write
 	defer hangups.Stop()
 	service, err := p.Build(ctx, cfg, log, registry)
 	if err != nil {
+		if ctx.Err() != nil {
+			// A start that is called off has not failed: nothing was taken on yet.
+			log.LogAttrs(ctx, slog.LevelInfo, "stopped before it was ready",
+				slog.String("reason", context.Cause(ctx).Error()), slog.Any("waited_for", err))
+			return nil
+		}
 		return err
 	}
 	if err := registry.Register(obs.NewReadiness(service.Checks)); err != nil {

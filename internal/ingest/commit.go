@@ -56,13 +56,15 @@ type committer struct {
 	//   - open is nil or has a batch, and then inFlight > 0: something will
 	//     return and take it along, so no timer is needed;
 	//   - ready holds groups only while inFlight is at its maximum;
-	//   - held is the sum of the bytes of all groups that are not done;
+	//   - held is the sum of the bytes of all groups that are not done, and
+	//     waiting that of their batches;
 	//   - idle is closed exactly when draining and inFlight is 0.
 	mu       sync.Mutex
 	open     *group
 	ready    []*group // oldest first
 	inFlight int
 	held     int
+	waiting  int
 	draining bool
 	idle     chan struct{}
 }
@@ -133,6 +135,7 @@ func (c *committer) join(ctx context.Context, batch []byte) (*group, error) {
 		g.deadline = deadline
 	}
 	c.held += len(batch)
+	c.waiting++
 	c.metrics.pendingBytes.Set(float64(c.held))
 	if c.inFlight == 0 || g.builder.Len() >= c.options.EnvelopeBytes {
 		c.depart() //nolint:contextcheck // a flight outlives the call that starts it
@@ -189,6 +192,7 @@ func (c *committer) land(g *group) (next *group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held -= g.bytes
+	c.waiting -= g.batches
 	c.metrics.pendingBytes.Set(float64(c.held))
 	switch {
 	case len(c.ready) > 0:
@@ -236,5 +240,5 @@ func (c *committer) Drain(ctx context.Context) error {
 	if c.inFlight == 0 {
 		return nil // it came down to the last moment
 	}
-	return fmt.Errorf("ingest: drain: %d bytes in %d flights unconfirmed: %w", c.held, c.inFlight, context.Cause(ctx))
+	return fmt.Errorf("ingest: drain: %d bytes of %d batches in %d flights unconfirmed: %w", c.held, c.waiting, c.inFlight, context.Cause(ctx))
 }

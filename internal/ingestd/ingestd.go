@@ -54,6 +54,7 @@ type Ingest struct {
 	keys     *apikey.Watcher
 	server   *ingest.Server
 	http     *http.Server
+	requests daemon.Requests
 	listener net.Listener
 	// rates are those at work, of which favoured were added by Favour.
 	rates    ingest.Rates
@@ -192,6 +193,8 @@ func (i *Ingest) Checks() []obs.Check {
 func (i *Ingest) Run(ctx context.Context) error {
 	serving, commit := budget(i.drain)
 	group := lifecycle.NewGroup(i.log)
+	// Last of all handlers, so that a guest's requests count too.
+	i.http.Handler = i.requests.Count(i.http.Handler)
 	group.Add(lifecycle.Service{Name: "queue connection", Stop: i.conn.Close, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "key watcher", Run: i.keys.Run, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "group commit", Stop: i.server.Drain, Deadline: commit})
@@ -206,7 +209,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 		},
 		Stop: func(ctx context.Context) error {
 			i.server.StopAccepting(serving)
-			return stopHTTP(ctx, i.http)
+			return i.requests.Stop(ctx, i.http)
 		},
 	})
 	return group.Run(ctx)
@@ -217,17 +220,6 @@ func (i *Ingest) serve() error {
 		return i.http.ServeTLS(i.listener, "", "") // the files are the certificate's
 	}
 	return i.http.Serve(i.listener)
-}
-
-// stopHTTP lets server finish its requests until ctx ends, and cuts off those
-// that are left: what they sent is not acknowledged, and the group commit must
-// not wait for them.
-func stopHTTP(ctx context.Context, server *http.Server) error {
-	err := server.Shutdown(ctx)
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("requests cut off: %w", errors.Join(err, server.Close()))
 }
 
 // StopDeadline is the longest time that Run takes after its context has ended.

@@ -117,7 +117,7 @@ func (g *Group) stopAll(ctx context.Context, all []*running) error {
 			level = slog.LevelWarn
 			errs = append(errs, fmt.Errorf("%s: %w", r.Name, err))
 		}
-		if errors.Is(err, ErrOverdue) {
+		if r.overdue {
 			left = append(left, r.Name)
 		}
 		g.log.LogAttrs(ctx, level, "service stopped", slog.String("name", r.Name),

@@ -171,6 +171,28 @@ func TestRun_DeadlineLeavesAHangingServiceBehind(t *testing.T) {
 	}
 }
 
+// A group in a group tells of its own parts: the one around it got all of its
+// services back.
+func TestRun_NamesWhoIsLeftBehindOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		outer := NewGroup(slog.New(slog.DiscardHandler))
+		outer.Add(Service{Name: "worker", Deadline: time.Minute, Run: func(ctx context.Context) error {
+			inner := NewGroup(slog.New(slog.DiscardHandler))
+			inner.Add(Service{Name: "pool", Run: func(context.Context) error { <-release; return nil }})
+			return inner.Run(ctx)
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := outer.Run(ctx)
+		if !errors.Is(err, ErrOverdue) || !strings.Contains(err.Error(), "left behind: pool") || strings.Contains(err.Error(), "left behind: worker") {
+			t.Errorf("Run = %v, want the pool alone left behind", err)
+		}
+		close(release)
+	})
+}
+
 func TestRun_ContextEndedBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

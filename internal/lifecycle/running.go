@@ -18,6 +18,9 @@ type running struct {
 	// returned; err is written before that and read after.
 	done chan struct{}
 	err  error
+	// overdue says that the service itself was left behind. Its error can hold
+	// ErrOverdue for another reason: a part of it was, and it has returned.
+	overdue bool
 }
 
 // start runs the service and reports its end to ended, which has room for it.
@@ -59,6 +62,7 @@ func (r *running) stop(ctx context.Context) error {
 			case err := <-stopped:
 				errs = append(errs, wrapStop(err))
 			case <-time.After(lastGrace):
+				r.overdue = true
 				errs = append(errs, fmt.Errorf("stop %w of %s", ErrOverdue, r.Deadline))
 			}
 		}
@@ -78,6 +82,7 @@ func (r *running) wait(ctx context.Context) error {
 		select {
 		case <-r.done:
 		case <-time.After(lastGrace):
+			r.overdue = true
 			return fmt.Errorf("run %w of %s", ErrOverdue, r.Deadline)
 		}
 	}

@@ -50,6 +50,7 @@ type Query struct {
 	server *query.Server
 	// http and listener are nil where another server has the address.
 	http     *http.Server
+	requests daemon.Requests
 	listener net.Listener
 }
 
@@ -60,7 +61,7 @@ func New(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheu
 	if err != nil {
 		return nil, err
 	}
-	q.http = query.NewHTTPServer(q.server.Handler(), optionsOf(cfg), log)
+	q.http = query.NewHTTPServer(q.requests.Count(q.server.Handler()), optionsOf(cfg), log)
 	q.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Front.Listen)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for clients: %w", err), q.abandon(ctx))
@@ -190,11 +191,7 @@ func (q *Query) serve(context.Context) error {
 // those that are left, so that the pool does not wait for them.
 func (q *Query) stopServing(ctx context.Context) error {
 	q.server.StopAccepting()
-	err := q.http.Shutdown(ctx)
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("requests cut off: %w", errors.Join(err, q.http.Close()))
+	return q.requests.Stop(ctx, q.http)
 }
 
 // StopDeadline is the longest time that Run takes after its context has ended.

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// closeTimeout bounds giving up a connection when the setup fails.
+	// closeTimeout bounds letting go of a connection or of the pool.
 	closeTimeout = 5 * time.Second
 	// longestPause lies between two looks for a database that is away.
 	longestPause = 3 * time.Second
@@ -148,7 +148,9 @@ func (w *Worker) Checks() []obs.Check {
 // Run loads and rolls up until ctx ends, then drains.
 func (w *Worker) Run(ctx context.Context) error {
 	group := lifecycle.NewGroup(w.log)
-	group.Add(lifecycle.Service{Name: "database pool", Stop: func(context.Context) error {
+	// A server that fell silent keeps a pool from closing for longer than anybody
+	// should wait: it notices by itself that we are gone.
+	group.Add(lifecycle.Service{Name: "database pool", Deadline: closeTimeout, Stop: func(context.Context) error {
 		w.store.Close()
 		return nil
 	}})
@@ -163,7 +165,7 @@ func (w *Worker) Run(ctx context.Context) error {
 // each may take a little more than its deadline until it is left behind.
 func (w *Worker) StopDeadline() time.Duration {
 	const grace = 2 * time.Second
-	return w.rollupDrain() + w.drain + 2*closeTimeout + 2*lifecycle.DefaultDeadline + 4*grace
+	return w.rollupDrain() + w.drain + 3*closeTimeout + lifecycle.DefaultDeadline + 4*grace
 }
 
 // abandon lets go of what New had when it failed.

@@ -15,8 +15,8 @@ import (
 	"github.com/nexero-vr/nexero/internal/testkit"
 )
 
-// program is the path of the built program, set once by TestMain.
-var program string
+// programs is the directory of the built programs, set once by TestMain.
+var programs string
 
 var recordingFile = flag.String("recording", "", "recording to check instead of a generated one")
 
@@ -32,7 +32,8 @@ func runTests(m *testing.M) int {
 		return 2
 	}
 	defer os.RemoveAll(dir)
-	if program, err = build(dir); err != nil {
+	programs = dir
+	if err := build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}

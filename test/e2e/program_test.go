@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,17 +22,16 @@ import (
 // measure of speed.
 const patience = 2 * time.Minute
 
-// build compiles the program once for all tests of a run.
-func build(dir string) (program string, err error) {
-	program = filepath.Join(dir, "nexero")
+// build compiles the programs once for all tests of a run.
+func build(dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	// Without the race detector: a kill must be able to hit a process at speed.
-	output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../../cmd/nexero").CombinedOutput()
+	output, err := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "../../cmd/...").CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, output)
+		return fmt.Errorf("build the programs: %w\n%s", err, output)
 	}
-	return program, nil
+	return nil
 }
 
 // dataRoot makes a directory for data directories, which the test takes away.
@@ -54,12 +54,13 @@ func dataRoot(t *testing.T) string {
 	return dir
 }
 
-// process is a running `nexero up`.
+// process is a running program.
 type process struct {
 	t       *testing.T
 	command *exec.Cmd
+	// dataDir is where a `nexero up` keeps its data.
 	dataDir string
-	output  *bytes.Buffer
+	output  *output
 	// ended is closed when the process has ended, with err.
 	ended chan struct{}
 	err   error
@@ -69,9 +70,17 @@ type process struct {
 // Settings are NEXERO_* names; secrets go this way, as an operator would do it.
 func up(t *testing.T, dataDir string, settings []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, dataDir: dataDir, output: new(bytes.Buffer), ended: make(chan struct{})}
-	args = append([]string{"up", "--data-dir", dataDir, "--log-format", "json"}, args...)
-	p.command = exec.Command(program, args...)
+	p := start(t, "nexero", settings, append([]string{"up", "--data-dir", dataDir, "--log-format", "json"}, args...)...)
+	p.dataDir = dataDir
+	p.run()
+	return p
+}
+
+// start starts a program.
+func start(t *testing.T, name string, settings []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, output: new(output), ended: make(chan struct{})}
+	p.command = exec.Command(filepath.Join(programs, name), args...) //nolint:gosec // ours
 	p.command.Stdout, p.command.Stderr = p.output, p.output
 	p.command.Env = append(environment(), settings...)
 	if err := p.command.Start(); err != nil {
@@ -82,8 +91,26 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 		p.err = p.command.Wait()
 	}()
 	t.Cleanup(p.cleanup)
-	p.run()
 	return p
+}
+
+// output is what a process prints. It is safe for concurrent use.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) bytes() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(o.text.Bytes())
 }
 
 // environment is the test's own without any setting of the program's.
@@ -175,9 +202,9 @@ func (p *process) cleanup() {
 	}
 }
 
-// tail is the end of what the process printed. Call it after the end only.
+// tail is the end of what the process printed so far.
 func (p *process) tail() []byte {
-	text := p.output.Bytes()
+	text := p.output.bytes()
 	return text[max(0, len(text)-8<<10):]
 }
 
@@ -186,7 +213,7 @@ func nexero(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, program, args...)
+	command := exec.CommandContext(ctx, filepath.Join(programs, "nexero"), args...) //nolint:gosec // ours
 	command.Env = environment()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
