@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,5 +33,24 @@ func TestAdopt(t *testing.T) {
 	}
 	if !slices.Equal(running.Rates.HighKeys, []string{"a", "b"}) {
 		t.Errorf("what ran is changed: %v", running.Rates.HighKeys)
+	}
+}
+
+// What is taken over must make sense beside what waits for a restart.
+func TestAdopt_Mix(t *testing.T) {
+	t.Parallel()
+	running, err := load[Ingest](t, nil, []string{"NEXERO_NATS_URL=nats://127.0.0.1:4222"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Enough for the body of 1 MiB that only a restart brings.
+	fresh, err := load[Ingest](t, nil, []string{
+		"NEXERO_NATS_URL=nats://127.0.0.1:4222", "NEXERO_ADDRESS_BYTES_PER_SECOND=200KiB", "NEXERO_MAX_INFLATED_BYTES=1MiB",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Adopt(running, fresh); err == nil || !strings.Contains(err.Error(), "address_bytes_per_second") {
+		t.Errorf("error %v, want one that names the rate", err)
 	}
 }
