@@ -58,11 +58,12 @@ func publish(t *testing.T, nats string, messages ...[]byte) *queue.Conn {
 	return conn
 }
 
-func sealed(t *testing.T) []byte {
+// sealed is a message with one batch of one event, as number names it.
+func sealed(t *testing.T, number byte) []byte {
 	t.Helper()
 	now := event.MicrosOf(time.Now())
 	encoded, err := envelope.AppendBatch(nil, &event.Batch{
-		Tenant: "acme", ID: event.UUID{1}, ReceiptID: event.UUID{2}, ReceivedAt: now,
+		Tenant: "acme", ID: event.UUID{number, 1}, ReceiptID: event.UUID{number, 2}, ReceivedAt: now,
 		Sessions: []event.Session{{Key: event.SessionKey("acme", "tour"), ClientID: "tour"}},
 		Events:   []event.Event{{Type: event.ZoneEnter, Zone: "kitchen", OccurredAt: now}},
 	})
@@ -81,7 +82,7 @@ func sealed(t *testing.T) []byte {
 func TestWorker_EmptiesTheQueue(t *testing.T) {
 	t.Parallel()
 	nats, database := testkit.NATS(t), testkit.Database(t)
-	conn := publish(t, nats, sealed(t), []byte("rubbish"))
+	conn := publish(t, nats, sealed(t, 1), []byte("rubbish"))
 	w, err := New(t.Context(), settings(t, nats, database), testkit.Logger(t), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -129,12 +130,34 @@ func awaitEmpty(t *testing.T, conn *queue.Conn) {
 	t.Fatal("the queue does not empty")
 }
 
+// A worker takes no schema but its own, and says what to do about another.
+//
 // rule 3
 func TestNew_RefusesAnotherSchema(t *testing.T) {
 	t.Parallel()
-	_, err := New(t.Context(), settings(t, testkit.NATS(t), testkit.EmptyDatabase(t)), testkit.Logger(t), prometheus.NewRegistry())
-	if err == nil || !strings.Contains(err.Error(), "nexero migrate") {
-		t.Errorf("error %v, want one that says what to run", err)
+	for _, test := range []struct{ name, version, want string }{
+		{"none", "", "nexero migrate"},
+		{"older", "version - 1", "nexero migrate"},
+		{"newer", "version + 1", "install the newer program"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			database := testkit.EmptyDatabase(t)
+			if test.version != "" {
+				database = testkit.Database(t)
+				db, err := pgx.Connect(t.Context(), database)
+				if err == nil {
+					_, err = db.Exec(t.Context(), "UPDATE public.nexero_schema_version SET version = "+test.version)
+				}
+				if err := errors.Join(err, db.Close(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := New(t.Context(), settings(t, testkit.NATS(t), database), testkit.Logger(t), prometheus.NewRegistry())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one that says %q", err, test.want)
+			}
+		})
 	}
 }
 
