@@ -71,6 +71,7 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 	// The server's timeouts do not help against a server that is gone.
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
 	defer cancel()
+	defer s.watchStalled(ctx)()
 	l, err := s.load(ctx, batches)
 	if errors.Is(err, errForgotten) {
 		l, err = s.load(ctx, batches)

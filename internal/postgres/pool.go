@@ -163,13 +163,14 @@ func newPool(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
 }
 
 // sessionSettings are what every connection asks the server for. A worker that
-// is frozen or cut off in the middle of a COPY keeps its ledger rows locked
-// until the server gives up on it: statement_timeout ends a COPY that stalls
-// (the idle timeout does not), the keepalives a connection that is gone.
+// is frozen or cut off keeps its ledger rows locked until the server gives up on
+// it: the idle timeout ends one that is silent between two statements, the
+// keepalives a connection that is gone. None of them ends a COPY whose client is
+// silent: see endStalled.
 func sessionSettings(config Config) map[string]string {
 	milliseconds := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	return map[string]string{
-		"application_name":                    "nexero-worker",
+		"application_name":                    workerName,
 		"client_encoding":                     "UTF8",
 		"timezone":                            "UTC",
 		"statement_timeout":                   milliseconds(config.StatementTimeout),
