@@ -16,7 +16,7 @@ COUNT ?= 6
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
 
 # Recipes read these from the environment, quoted, so that a path may hold blanks.
-export PKG FUZZTIME BENCH COUNT RECORDING
+export PKG ONLY RECORD FUZZTIME BENCH COUNT RECORDING
 
 MODULE := github.com/nexero-vr/nexero
 BIN := .build/bin
@@ -62,8 +62,8 @@ fuzz: ## Fuzz each target for FUZZTIME (10s)
 	@scripts/fuzz
 
 .PHONY: mutation
-mutation: ## Break the code in known ways and expect the tests to notice (PKG=./internal/worker for one package)
-	@$(WITH_CLUSTER) go run ./test/mutants $$PKG
+mutation: ## Break the code in known ways and expect the tests to notice (PKG=./internal/worker for one package, ONLY=curated for the best known)
+	@$(WITH_CLUSTER) go run ./test/mutants $${ONLY:+-only "$$ONLY"} $${RECORD:+-record "$$RECORD"} $$PKG
 
 .PHONY: e2e
 e2e: ## Play a recording through the whole pipeline and check every row: RECORDING=file

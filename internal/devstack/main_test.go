@@ -53,6 +53,11 @@ func child(kind string, args []string, out io.Writer) error {
 			return err
 		}
 		fmt.Fprintln(out, server.PID())
+	case "traced":
+		if err := traceSyncs(ctx, args[0], args[1], args[2]); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "ready")
 	case "fetch":
 		return fakeFetch(args)
 	default:

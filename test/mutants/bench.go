@@ -20,6 +20,7 @@ const (
 	caught   outcome = "caught"
 	survived outcome = "SURVIVED"
 	broken   outcome = "BROKEN" // it does not apply or does not compile
+	notTried outcome = "not tried"
 )
 
 // verdict is an outcome with its evidence.
@@ -67,13 +68,13 @@ func (b *bench) compileAndRun(ctx context.Context, m mutant, timeout time.Durati
 	if out, err := compile.CombinedOutput(); err != nil {
 		return verdict{outcome: broken, by: "does not compile", output: string(out)}
 	}
-	return b.run(ctx, m.pkg, dir, program, timeout)
+	return b.run(ctx, m, dir, program, timeout)
 }
 
 // run runs a test program in a process group of its own, and ends the group
 // when the first test has failed or the program has ended: a test that is cut
 // short leaves children, and whatever else it leaves is in dir.
-func (b *bench) run(ctx context.Context, pkg, dir, program string, timeout time.Duration) verdict {
+func (b *bench) run(ctx context.Context, m mutant, dir, program string, timeout time.Duration) verdict {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	watch := &watch{failed: stop}
@@ -81,7 +82,10 @@ func (b *bench) run(ctx context.Context, pkg, dir, program string, timeout time.
 	// that run beside it have ended.
 	cmd := exec.CommandContext(ctx, program,
 		"-test.v", "-test.failfast", "-test.timeout", timeout.String())
-	cmd.Dir = filepath.Join(b.tree, "internal", pkg)
+	if m.only != "" {
+		cmd.Args = append(cmd.Args, "-test.run", "^("+m.only+")$")
+	}
+	cmd.Dir = filepath.Join(b.tree, "internal", m.pkg)
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = watch, watch
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -93,6 +97,8 @@ func (b *bench) run(ctx context.Context, pkg, dir, program string, timeout time.
 	}
 	out := watch.text.String()
 	switch {
+	case err == nil && strings.Contains(out, "no tests to run"):
+		return verdict{outcome: broken, by: "there is no test " + m.only}
 	case err == nil:
 		return verdict{outcome: survived}
 	case watch.by != "":

@@ -17,6 +17,10 @@
 //
 // Usage: go run ./test/mutants [-j N] [package…], where a package is named as go
 // test would (./internal/worker, ./...) or by its last element.
+//
+// With -only curated it tries the mistakes listed in curated.txt, and for each
+// runs the named test alone; it ends with a table of them, which -record FILE
+// writes into a page.
 package main
 
 import (
@@ -25,6 +29,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -41,8 +46,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	parallel := flag.Int("j", min(runtime.NumCPU(), 4), "mutants at a time")
+	only := flag.String("only", "", `"curated" for the mistakes listed in curated.txt, each with its named test alone`)
+	page := flag.String("record", "", "the page that gets the table of the curated mistakes, once all are caught")
 	flag.Parse()
-	err := run(ctx, os.Stdout, *parallel, flag.Args())
+	err := run(ctx, os.Stdout, *parallel, *only, *page, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -51,14 +58,17 @@ func main() {
 }
 
 // run tests every mutant of the chosen packages and prints a line for each.
-func run(ctx context.Context, out io.Writer, parallel int, packages []string) error {
+func run(ctx context.Context, out io.Writer, parallel int, only, page string, packages []string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
-	mutants, err := load(filepath.Join(root, "test", "mutants"), packages)
+	mutants, err := choose(filepath.Join(root, "test", "mutants"), only, packages)
 	if err != nil {
 		return err
+	}
+	if only == "" && page != "" {
+		return errors.New("only the curated mistakes have a page")
 	}
 	scratch, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
@@ -74,14 +84,64 @@ func run(ctx context.Context, out io.Writer, parallel int, packages []string) er
 		return err
 	}
 
-	timeouts := baselines(ctx, out, &bench, parallel, mutants)
+	results, err := try(ctx, out, &bench, parallel, mutants)
+	if err != nil {
+		return err
+	}
+	counts := map[outcome]int{}
+	for _, r := range results {
+		counts[r.verdict.outcome]++
+	}
+	_, _ = fmt.Fprintf(out, "\n%d mutants: %d caught, %d survived, %d broken, %d not tried\n", len(mutants),
+		counts[caught], counts[survived], counts[broken], counts[notTried])
+	if only != "" {
+		_, _ = fmt.Fprintf(out, "\n%s", table(results))
+	}
+	if counts[caught] != len(mutants) {
+		return errors.New("not every mutant was caught")
+	}
+	if page != "" {
+		return record(filepath.Join(root, page), table(results))
+	}
+	return nil
+}
+
+// choose returns the mutants of the packages, all of them or those of a list.
+func choose(dir, only string, packages []string) ([]mutant, error) {
+	chosen, err := load(dir, packages)
+	if err != nil || only == "" {
+		return chosen, err
+	}
+	if only != "curated" {
+		return nil, fmt.Errorf("there is no list %q", only)
+	}
+	all, err := load(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	curated, err := curate(dir, all)
+	return slices.DeleteFunc(curated, func(m mutant) bool {
+		return !slices.ContainsFunc(chosen, func(c mutant) bool { return c.pkg == m.pkg })
+	}), err
+}
+
+// result is a mutant and what became of it.
+type result struct {
+	mutant
+	verdict verdict
+}
+
+// try tries mutants and returns their results in the same order.
+func try(ctx context.Context, out io.Writer, bench *bench, parallel int, mutants []mutant) ([]result, error) {
+	timeouts := baselines(ctx, out, bench, parallel, mutants)
 	var (
-		mu     sync.Mutex
-		counts = map[outcome]int{}
-		group  errgroup.Group
+		mu      sync.Mutex
+		results = make([]result, len(mutants))
+		group   errgroup.Group
 	)
 	group.SetLimit(parallel)
-	for _, m := range mutants {
+	for i, m := range mutants {
+		results[i] = result{m, verdict{outcome: notTried}}
 		timeout, sound := timeouts[m.pkg]
 		if !sound {
 			continue
@@ -93,20 +153,15 @@ func run(ctx context.Context, out io.Writer, parallel int, packages []string) er
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			counts[v.outcome]++
+			results[i].verdict = v
 			report(out, m, v)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("stopped early: %w", err)
+		return nil, fmt.Errorf("stopped early: %w", err)
 	}
-	_, _ = fmt.Fprintf(out, "\n%d mutants: %d caught, %d survived, %d broken, %d not tried\n", len(mutants),
-		counts[caught], counts[survived], counts[broken], len(mutants)-counts[caught]-counts[survived]-counts[broken])
-	if counts[caught] != len(mutants) {
-		return errors.New("not every mutant was caught")
-	}
-	return nil
+	return results, nil
 }
 
 // baselines runs the tests of each package as they are. It returns how long a
@@ -118,15 +173,16 @@ func baselines(ctx context.Context, out io.Writer, bench *bench, parallel int, m
 		mu       sync.Mutex
 		timeouts = map[string]time.Duration{}
 		group    errgroup.Group
-		packages []string
+		only     = map[string][]string{} // the tests that matter of a package, none for all
 	)
 	group.SetLimit(parallel)
 	for _, m := range mutants {
-		packages = append(packages, m.pkg) // sorted, as they were loaded
+		only[m.pkg] = append(only[m.pkg], m.only)
 	}
-	for _, pkg := range slices.Compact(packages) {
+	for _, pkg := range slices.Sorted(maps.Keys(only)) {
 		group.Go(func() error {
-			v := bench.try(ctx, mutant{pkg: pkg}, 5*time.Minute)
+			tests := slices.DeleteFunc(only[pkg], func(test string) bool { return test == "" })
+			v := bench.try(ctx, mutant{pkg: pkg, only: strings.Join(tests, "|")}, 5*time.Minute)
 			mu.Lock()
 			defer mu.Unlock()
 			if v.outcome != survived {

@@ -17,6 +17,9 @@ type mutant struct {
 	// breaks and noticedBy are the two halves of the patch's first line.
 	breaks, noticedBy string
 	files             []filePatch
+	// mistake is what people call it and only the one test that may notice it,
+	// if the mutant is curated.
+	mistake, only string
 }
 
 // filePatch is the part of a patch that changes one file.
