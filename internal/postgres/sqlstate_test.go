@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,17 +108,27 @@ func troubles() []trouble {
 			return func() {} // the next load makes it again
 		}},
 
-		{"undefined table", "42P01", stop,
-			byStatement("ALTER TABLE nexero.events RENAME TO elsewhere", "ALTER TABLE nexero.elsewhere RENAME TO events")},
-		{"undefined column", "42703", stop,
-			byStatement("ALTER TABLE nexero.events RENAME zone TO area", "ALTER TABLE nexero.events RENAME area TO zone")},
-		{"permission", "42501", stop,
-			byStatement("REVOKE INSERT ON nexero.events FROM CURRENT_USER", "GRANT INSERT ON nexero.events TO CURRENT_USER")},
-		{"row-level security", "0A000", stop,
+		{
+			"undefined table", "42P01", stop,
+			byStatement("ALTER TABLE nexero.events RENAME TO elsewhere", "ALTER TABLE nexero.elsewhere RENAME TO events"),
+		},
+		{
+			"undefined column", "42703", stop,
+			byStatement("ALTER TABLE nexero.events RENAME zone TO area", "ALTER TABLE nexero.events RENAME area TO zone"),
+		},
+		{
+			"permission", "42501", stop,
+			byStatement("REVOKE INSERT ON nexero.events FROM CURRENT_USER", "GRANT INSERT ON nexero.events TO CURRENT_USER"),
+		},
+		{
+			"row-level security", "0A000", stop,
 			byStatement("ALTER TABLE nexero.events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-				"ALTER TABLE nexero.events DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")},
-		{"read only", "25006", stop,
-			whileLoading("SET LOCAL transaction_read_only = on; DELETE FROM nexero.tenants;")},
+				"ALTER TABLE nexero.events DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"),
+		},
+		{
+			"read only", "25006", stop,
+			whileLoading("SET LOCAL transaction_read_only = on; DELETE FROM nexero.tenants;"),
+		},
 		{"wrong password", "28P01", stop, forNewConnections(
 			byStatement("ALTER ROLE $ROLE PASSWORD 'another'", "ALTER ROLE $ROLE PASSWORD 'secret'"))},
 		{"no login", "28000", stop, forNewConnections(
@@ -200,6 +211,6 @@ func TestLoad_VictimOfADeadlock(t *testing.T) {
 	<-waited
 	end()
 	f.load(gather...)
-	f.want("SELECT count(*) FROM nexero.events", fmt.Sprint(len(gather)))
+	f.want("SELECT count(*) FROM nexero.events", strconv.Itoa(len(gather)))
 	f.wantExact()
 }
