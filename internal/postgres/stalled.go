@@ -27,13 +27,14 @@ const (
 // frozen machine's kernel still answers keepalives. Only the end of the session
 // from outside reaches it.
 //
-// What it ends has had all the time that a statement may take, so the server
+// The server keeps the beginning of a statement's text only, which is all that
+// is looked at. What it ends has had all the time that a statement may take, so the server
 // would cancel it as soon as it moved. Ending it by mistake costs a repeat.
 const endStalled = `
 SELECT pg_terminate_backend(pid)
 FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = '` + workerName + `' AND pid <> pg_backend_pid()
-  AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE '%` + copyEvents + `'
+  AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE '%SAVEPOINT rows; COPY nexero.events (%'
   AND query_start < clock_timestamp() - $1::bigint * interval '1 millisecond'`
 
 // watchStalled looks for stalled loads as long as a load of our own takes, which
