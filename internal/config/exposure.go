@@ -10,30 +10,24 @@ import (
 	"time"
 )
 
-// Exposure is how the edge faces the network: who may come in, from where, and
+// Exposure is how a service faces its clients: who may come in, from where, and
 // how many at once.
 type Exposure struct {
-	AnonymousInProduction bool          `name:"anonymous_in_production" help:"Second switch: without it, production refuses to start with anonymous_tenant."`
-	CORSOrigins           Origins       `name:"cors_origins" help:"Web origins whose pages may call the API, such as https://tours.example.com; empty: none; *: any, without credentials and not in production."`
-	CORSCredentials       bool          `name:"cors_credentials" help:"Let pages of these origins send cookies and client certificates along; API keys need no such thing."`
-	TrustedProxies        Networks      `name:"trusted_proxies" help:"Addresses or networks of proxies whose X-Forwarded-For names the client; empty: none, and the connection names it."`
-	TLSCertFile           string        `name:"tls_cert_file" check:"file" help:"PEM file with the certificate and its chain; with tls_key_file the edge serves TLS, read again when it changes."`
-	TLSKeyFile            string        `name:"tls_key_file" check:"file" help:"PEM file with the certificate's private key."`
-	MaxConnections        int           `name:"max_connections" default:"10000" min:"1" max:"1000000" help:"Most connections of clients; a tenth more is answered 503, and more than that closed."`
-	AddressConnections    int           `name:"max_connections_per_address" default:"500" min:"1" max:"1000000" help:"Most connections of one client address (IPv6: of one /64); trusted proxies are not counted."`
-	HeaderBytes           Bytes         `name:"max_header_bytes" default:"16KiB" min:"4KiB" max:"1MiB" help:"Largest header of a request, its first line included."`
-	Headers               int           `name:"max_headers" default:"100" min:"10" max:"10000" help:"Most header fields of a request."`
-	HeaderTimeout         time.Duration `name:"header_timeout" default:"10s" min:"1s" max:"5m" help:"How long a client may take to send a header, TLS handshake included."`
-	IdleTimeout           time.Duration `name:"idle_timeout" default:"2m" min:"1s" max:"1h" help:"How long a connection may lie idle between two requests."`
+	CORSOrigins        Origins       `name:"cors_origins" help:"Web origins whose pages may call the API, such as https://tours.example.com; empty: none; *: any, without credentials and not in production."`
+	TrustedProxies     Networks      `name:"trusted_proxies" help:"Addresses or networks of proxies whose X-Forwarded-For names the client; empty: none, and the connection names it."`
+	TLSCertFile        string        `name:"tls_cert_file" check:"file" help:"PEM file with the certificate and its chain; with tls_key_file the service serves TLS, read again when it changes."`
+	TLSKeyFile         string        `name:"tls_key_file" check:"file" help:"PEM file with the certificate's private key."`
+	MaxConnections     int           `name:"max_connections" default:"10000" min:"1" max:"1000000" help:"Most connections of clients; a tenth more is answered 503, and more than that closed."`
+	AddressConnections int           `name:"max_connections_per_address" default:"500" min:"1" max:"1000000" help:"Most connections of one client address (IPv6: of one /64); trusted proxies are not counted."`
+	HeaderBytes        Bytes         `name:"max_header_bytes" default:"16KiB" min:"4KiB" max:"1MiB" help:"Largest header of a request, its first line included."`
+	Headers            int           `name:"max_headers" default:"100" min:"10" max:"10000" help:"Most header fields of a request."`
+	HeaderTimeout      time.Duration `name:"header_timeout" default:"10s" min:"1s" max:"5m" help:"How long a client may take to send a header, TLS handshake included."`
+	IdleTimeout        time.Duration `name:"idle_timeout" default:"2m" min:"1s" max:"1h" help:"How long a connection may lie idle between two requests."`
 }
 
 // Validate reports settings of which one needs or forbids another.
 func (e *Exposure) Validate() error {
 	var errs []error
-	if e.CORSCredentials && slices.Contains(e.CORSOrigins, anyOrigin) {
-		errs = append(errs, fmt.Errorf("%s must list the origins when %s is on: with * every page on the web could act for its visitors",
-			title("cors_origins"), title("cors_credentials")))
-	}
 	if (e.TLSCertFile == "") != (e.TLSKeyFile == "") {
 		errs = append(errs, fmt.Errorf("%s and %s are needed together", title("tls_cert_file"), title("tls_key_file")))
 	}
@@ -45,17 +39,23 @@ func (e *Exposure) Validate() error {
 }
 
 // checkProduction reports what only development may leave open.
-func (e *Exposure) checkProduction(p *Process, h *HTTP) error {
-	if p.Environment != Production {
-		return nil
+func (e *Exposure) checkProduction(p *Process) error {
+	if p.Environment == Production && slices.Contains(e.CORSOrigins, anyOrigin) {
+		return fmt.Errorf("%s must list the origins in production, not *", title("cors_origins"))
 	}
+	return nil
+}
+
+// check reports an intake that anybody on the web could post to, meant or not.
+func (h *HTTP) check(p *Process, e *Exposure) error {
 	var errs []error
-	if h.AnonymousTenant != "" && !e.AnonymousInProduction {
+	if p.Environment == Production && h.AnonymousTenant != "" && !h.AnonymousInProduction {
 		errs = append(errs, fmt.Errorf("%s lets anybody post; in production this needs %s as well",
 			title("anonymous_tenant"), title("anonymous_in_production")))
 	}
-	if slices.Contains(e.CORSOrigins, anyOrigin) {
-		errs = append(errs, fmt.Errorf("%s must list the origins in production, not *", title("cors_origins")))
+	if h.CORSCredentials && slices.Contains(e.CORSOrigins, anyOrigin) {
+		errs = append(errs, fmt.Errorf("%s must list the origins when %s is on: with * every page on the web could act for its visitors",
+			title("cors_origins"), title("cors_credentials")))
 	}
 	return errors.Join(errs...)
 }

@@ -13,8 +13,9 @@ type Ingest struct {
 	HTTP    HTTP
 	Intake  Intake
 
-	Exposure Exposure
-	Rates    Rates
+	Exposure  Exposure
+	Rates     Rates
+	ByteRates ByteRates
 }
 
 // Worker is the configuration of the process that loads the queue into
@@ -44,6 +45,8 @@ type Up struct {
 	Exposure Exposure
 	Rates    Rates
 	Reading  Reading
+
+	ByteRates ByteRates
 }
 
 // CLI is the configuration of the operator's commands. Without URLs they look
@@ -74,7 +77,7 @@ func (r *Replay) CLI() *CLI {
 func (u *Up) Ingest() Ingest {
 	return Ingest{
 		Process: u.Process, Log: u.Log, Queue: u.Queue, HTTP: u.HTTP, Intake: u.Intake,
-		Exposure: u.Exposure, Rates: u.Rates,
+		Exposure: u.Exposure, Rates: u.Rates, ByteRates: u.ByteRates,
 	}
 }
 
@@ -125,6 +128,9 @@ type HTTP struct {
 	AnonymousTenant string        `name:"anonymous_tenant" check:"tenant" help:"Tenant that requests without a key post for; empty: they are refused."`
 	RequestTimeout  time.Duration `name:"request_timeout" default:"10s" min:"100ms" max:"5m" help:"How long a request whose body was read waits for the queue before it is answered 503."`
 	BodyTimeout     time.Duration `name:"body_timeout" default:"30s" min:"1s" max:"10m" help:"How long a client may take to send one body."`
+
+	AnonymousInProduction bool `name:"anonymous_in_production" help:"Second switch: without it, production refuses to start with anonymous_tenant."`
+	CORSCredentials       bool `name:"cors_credentials" help:"Let pages of cors_origins that post send cookies and client certificates along; API keys need no such thing."`
 }
 
 // Intake bounds what the edge accepts and holds.

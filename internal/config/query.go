@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -15,6 +14,8 @@ type Query struct {
 	Queue    Queue        `require:"nats_url"`
 	Database ReadDatabase `require:"database_url"`
 	Front    ReadFront
+	Exposure Exposure
+	Rates    Rates
 	Reading  Reading
 }
 
@@ -25,9 +26,8 @@ type ReadDatabase struct {
 
 // ReadFront is how clients reach the read API.
 type ReadFront struct {
-	Listen          string  `name:"listen" default:"127.0.0.1:8080" check:"address" help:"Address for clients."`
-	AnonymousTenant string  `name:"anonymous_tenant" check:"tenant" help:"Tenant that requests without a key post for; empty: they are refused."`
-	CORSOrigins     Origins `name:"cors_origins" help:"Web origins whose pages may call the API, such as https://tours.example.com; empty: none; *: any, without credentials and not in production."`
+	Listen          string `name:"listen" default:"127.0.0.1:8080" check:"address" help:"Address for clients."`
+	AnonymousTenant string `name:"anonymous_tenant" check:"tenant" help:"Tenant that requests without a key post for; empty: they are refused."`
 }
 
 // Reading bounds what the read API asks of the database.
@@ -55,16 +55,14 @@ func (q *Query) Validate() error {
 		errs = append(errs, fmt.Errorf("%s lets anybody read: it is for %s only, and this is %s",
 			title("anonymous_read"), Development, q.Process.Environment))
 	}
-	if q.Process.Environment == Production && slices.Contains(q.Front.CORSOrigins, anyOrigin) {
-		errs = append(errs, fmt.Errorf("%s must list the origins in production, not *", title("cors_origins")))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, q.Exposure.checkProduction(&q.Process))...)
 }
 
 // Query returns the part of u that the read API has.
 func (u *Up) Query() Query {
 	return Query{
 		Process: u.Process, Log: u.Log, Queue: u.Queue, Database: ReadDatabase{URL: u.Database.URL}, Reading: u.Reading,
-		Front: ReadFront{Listen: u.HTTP.Listen, AnonymousTenant: u.HTTP.AnonymousTenant, CORSOrigins: u.Exposure.CORSOrigins},
+		Front:    ReadFront{Listen: u.HTTP.Listen, AnonymousTenant: u.HTTP.AnonymousTenant},
+		Exposure: u.Exposure, Rates: u.Rates,
 	}
 }

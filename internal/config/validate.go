@@ -24,7 +24,7 @@ func (i *Intake) Validate() error {
 // Validate reports an edge that is more open than its environment allows, and
 // rates that contradict what a request may hold.
 func (i *Ingest) Validate() error {
-	return errors.Join(i.Exposure.checkProduction(&i.Process, &i.HTTP), i.Rates.check(&i.Intake))
+	return errors.Join(i.Exposure.checkProduction(&i.Process), i.HTTP.check(&i.Process, &i.Exposure), i.ByteRates.check(&i.Rates, &i.Intake))
 }
 
 // Validate reports time limits that would let a message be delivered again

@@ -6,22 +6,6 @@ import (
 	"time"
 )
 
-// unreadPatience is how long the rest of a body that nobody reads may delay its
-// own refusal. net/http takes up to 256 KiB of it off the connection before it
-// writes the answer, or clients that are still sending would not see it.
-const unreadPatience = 500 * time.Millisecond
-
-// leaveUnread bounds what the unread rest of x's body costs: its connection is
-// closed after the answer, and the answer does not wait for a slow sender.
-func (x *exchange) leaveUnread() {
-	if x.bodyOver || x.request.ContentLength == 0 {
-		return
-	}
-	x.response.Header().Set("Connection", "close")
-	// Where there is no connection, as in a test, there is no deadline either.
-	_ = http.NewResponseController(x.response).SetReadDeadline(time.Now().Add(unreadPatience))
-}
-
 // arrivals are the bodies that are arriving. It sets their deadlines, and can
 // bring them forward when the server stops. It is safe for concurrent use.
 type arrivals struct {
@@ -33,7 +17,7 @@ type arrivals struct {
 
 // begin sets the deadline of x's body.
 func (a *arrivals) begin(x *exchange, patience time.Duration) {
-	controller := http.NewResponseController(x.response)
+	controller := http.NewResponseController(x.Response)
 	deadline := time.Now().Add(patience)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -53,7 +37,7 @@ func (a *arrivals) end(x *exchange) {
 	defer a.mu.Unlock()
 	controller := a.under[x]
 	delete(a.under, x)
-	if x.bodyOver && !a.until.IsZero() {
+	if x.BodyOver && !a.until.IsZero() {
 		// The server takes the deadline away with the body's end, but hurry may
 		// have set it after that: the client would seem to leave in the middle
 		// of its answer.

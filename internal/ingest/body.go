@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // readBufferSize is the size of the pooled buffers between a connection and a
@@ -15,13 +17,13 @@ const readBufferSize = 32 << 10
 // readBody reads and inflates the request's body into x.post.Body. Room for it
 // is reserved as it comes and given back by Server.end.
 func (s *Server) readBody(x *exchange) error {
-	encoding := parseEncoding(x.request.Header.Get("Content-Encoding"))
+	encoding := parseEncoding(x.Request.Header.Get("Content-Encoding"))
 	s.metrics.bodies[encoding].Inc()
 	limit := s.options.Limits.BodyBytes
-	size := x.request.ContentLength // -1 when it is not known
+	size := x.Request.ContentLength // -1 when it is not known
 	switch {
 	case encoding == encodingOther:
-		return refused(codeUnsupportedEncoding, "The body's Content-Encoding is not supported. Send it plain, or as gzip or zstd.")
+		return unsupported(x, "The body's Content-Encoding is not supported. Send it plain, or as gzip or zstd.")
 	case size > limit:
 		return tooLarge("as sent", limit)
 	case size > s.budget.left(), !s.reserve(x, leastCharge):
@@ -29,20 +31,20 @@ func (s *Server) readBody(x *exchange) error {
 		// promise: others arrive at the same time.
 		return errNoRoom()
 	}
-	if err := x.allowance.takeBytes(size); err != nil {
+	if err := x.TakeBytes(size); err != nil {
 		return err
 	}
 	body, err := s.receive(x, size, limit)
 	if err != nil {
-		x.allowance.settle(x.reserved) // about what came
+		x.Settle(x.reserved) // about what came
 		return err
 	}
-	x.allowance.settle(int64(len(body)))
+	x.Settle(int64(len(body)))
 	if encoding != encodingIdentity && body != "" {
 		if body, err = s.inflate(x, encoding, body); err != nil {
 			return err
 		}
-		x.allowance.settle(int64(len(body)))
+		x.Settle(int64(len(body)))
 	}
 	x.post.Body = body
 	return nil
@@ -61,10 +63,10 @@ func (s *Server) inflate(x *exchange, encoding, body string) (string, error) {
 	case errors.Is(err, errInflatedTooLarge):
 		return "", tooLarge("inflated", limit)
 	case errors.Is(err, errWindowTooLarge):
-		return "", refused(codeUnsupportedEncoding, fmt.Sprintf("The body's zstd frame asks for a window of more than %d bytes. Compress it with a smaller window.", zstdWindow))
+		return "", unsupported(x, fmt.Sprintf("The body's zstd frame asks for a window of more than %d bytes. Compress it with a smaller window.", zstdWindow))
 	case err != nil:
 		x.post.Body = body // what is kept of it
-		return "", refused(codeBrokenEncoding, "The body is not valid "+encoding+".").because(err)
+		return "", gate.Refused(codeBrokenEncoding, "The body is not valid "+encoding+".").Because(err)
 	}
 	return plain, nil
 }
@@ -88,7 +90,7 @@ func (s *Server) receive(x *exchange, size, limit int64) (string, error) {
 	buffer, _ := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buffer)
 	for {
-		n, err := x.request.Body.Read(*buffer)
+		n, err := x.Request.Body.Read(*buffer)
 		total := int64(body.Len() + n)
 		if total > limit {
 			return "", tooLarge("as sent", limit)
@@ -107,11 +109,11 @@ func (s *Server) receive(x *exchange, size, limit int64) (string, error) {
 		}
 		body.Write((*buffer)[:n])
 		if errors.Is(err, io.EOF) {
-			x.bodyOver = true
+			x.BodyOver = true
 			return body.String(), nil
 		}
 		if err != nil {
-			x.bodyOver = true
+			x.BodyOver = true
 			return "", s.interrupted(x, err)
 		}
 	}
@@ -130,23 +132,29 @@ func enlarged(body *strings.Builder, room int) *strings.Builder {
 // it names the client's address.
 func (s *Server) interrupted(x *exchange, err error) error {
 	// Bytes that are still under way would be taken for the next request.
-	x.response.Header().Set("Connection", "close")
+	x.Response.Header().Set("Connection", "close")
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		x.vanished = true
-		return refused(codeBodyInterrupted, "The connection or the body ended before the body was complete.")
+		x.Vanished = true
+		return gate.Refused(codeBodyInterrupted, "The connection or the body ended before the body was complete.")
 	case s.draining.Load():
-		return refused(codeStopping, "This server is stopping and the body came too slowly. Send the same bytes again.")
+		return gate.Refused(codeStopping, "This server is stopping and the body came too slowly. Send the same bytes again.")
 	}
-	return refused(codeBodyTimeout, fmt.Sprintf("The body did not arrive within %s.", s.options.BodyTimeout))
+	return gate.Refused(codeBodyTimeout, fmt.Sprintf("The body did not arrive within %s.", s.options.BodyTimeout))
 }
 
-func tooLarge(state string, limit int64) *problem {
-	return refused(codeBodyTooLarge, fmt.Sprintf("The body is larger than %d bytes %s. Send fewer events at once.", limit, state))
+// unsupported refuses an encoding and says which there are.
+func unsupported(x *exchange, detail string) *gate.Problem {
+	x.Response.Header().Set("Accept-Encoding", "gzip, zstd")
+	return gate.Refused(codeUnsupportedEncoding, detail)
 }
 
-func errNoRoom() *problem {
-	return refused(codeOverloaded, "The server is reading as many bodies as it can hold. Send the same request again.")
+func tooLarge(state string, limit int64) *gate.Problem {
+	return gate.Refused(codeBodyTooLarge, fmt.Sprintf("The body is larger than %d bytes %s. Send fewer events at once.", limit, state))
+}
+
+func errNoRoom() *gate.Problem {
+	return gate.Refused(gate.Overloaded, "The server is reading as many bodies as it can hold. Send the same request again.")
 }
 
 // reserve takes n bytes of the budget for x.

@@ -3,14 +3,16 @@ package ingest
 import (
 	"net/http"
 	"strings"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // getDocument serves the OpenAPI document.
 func (s *Server) getDocument(x *exchange) error {
 	if len(s.deps.Document) == 0 {
-		return refused(codeNotFound, "This server was started without its API document.")
+		return gate.Refused(gate.NotFound, "This server was started without its API document.")
 	}
-	x.write(http.StatusOK, s.deps.Document)
+	x.Write(http.StatusOK, s.deps.Document)
 	return nil
 }
 
@@ -21,10 +23,10 @@ const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'non
 // getDocs serves the document as a page.
 func (s *Server) getDocs(x *exchange) error {
 	if len(s.deps.Page) == 0 {
-		return refused(codeNotFound, "This server was started without its API document.")
+		return gate.Refused(gate.NotFound, "This server was started without its API document.")
 	}
-	x.response.Header().Set("Content-Security-Policy", pagePolicy)
-	x.writeAs("text/html; charset=utf-8", http.StatusOK, s.deps.Page)
+	x.Response.Header().Set("Content-Security-Policy", pagePolicy)
+	x.WriteAs("text/html; charset=utf-8", http.StatusOK, s.deps.Page)
 	return nil
 }
 

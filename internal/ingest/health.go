@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -59,13 +58,13 @@ func (s *Server) conditions(ctx context.Context) (list []condition, ready bool) 
 // getLive says that the process serves requests, nothing more: an orchestrator
 // that restarts it because the queue is away would only make things worse.
 func (s *Server) getLive(x *exchange) error {
-	return x.show(http.StatusOK, map[string]any{"status": "alive"})
+	return x.Show(http.StatusOK, map[string]any{"status": "alive"})
 }
 
 // getReady says whether a post sent now can be accepted, check by check. The
 // reasons go to the log and not to whoever asks: they name hosts.
 func (s *Server) getReady(x *exchange) error {
-	list, ready := s.conditions(x.request.Context())
+	list, ready := s.conditions(x.Request.Context())
 	checks := make(map[string]string, len(list)+1)
 	for _, c := range list {
 		checks[c.name] = "ok"
@@ -78,16 +77,16 @@ func (s *Server) getReady(x *exchange) error {
 		checks["accepting"], ready = "stopping", false
 	}
 	if !ready {
-		return x.show(http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "checks": checks})
+		return x.Show(http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "checks": checks})
 	}
-	return x.show(http.StatusOK, map[string]any{"status": "ready", "checks": checks})
+	return x.Show(http.StatusOK, map[string]any{"status": "ready", "checks": checks})
 }
 
 // getHealth has the keys of the first version's health page. It is 200 as long
 // as the process serves, as it always was: clients give up when it is not.
 // What it says is true nevertheless; probes use /readyz.
 func (s *Server) getHealth(x *exchange) error {
-	list, ready := s.conditions(x.request.Context())
+	list, ready := s.conditions(x.Request.Context())
 	status, queue := "healthy", "connected"
 	if !ready || s.draining.Load() {
 		status = "degraded"
@@ -105,14 +104,14 @@ func (s *Server) getHealth(x *exchange) error {
 	o.text("version", s.deps.Version)
 	o.text("uptime", "running")
 	x.answer = o.end()
-	x.response.Header().Set("Cache-Control", "no-store")
-	x.write(http.StatusOK, x.answer)
+	x.Response.Header().Set("Cache-Control", "no-store")
+	x.Write(http.StatusOK, x.answer)
 	return nil
 }
 
 // getRoot introduces the service.
 func (s *Server) getRoot(x *exchange) error {
-	return x.show(http.StatusOK, map[string]any{
+	return x.Show(http.StatusOK, map[string]any{
 		"service":     "Nexero",
 		"version":     s.deps.Version,
 		"status":      "running",
@@ -123,15 +122,4 @@ func (s *Server) getRoot(x *exchange) error {
 			"health": "/health", "ready": "/readyz", "live": "/livez",
 		},
 	})
-}
-
-// show answers with v.
-func (x *exchange) show(status int, v map[string]any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	x.response.Header().Set("Cache-Control", "no-store")
-	x.write(status, body)
-	return nil
 }

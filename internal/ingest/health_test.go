@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 func TestHealth(t *testing.T) {
@@ -118,7 +120,7 @@ func TestCorrelationID(t *testing.T) {
 		"a": true, "A-b_c.9": true, strings.Repeat("x", 64): true,
 		"": false, strings.Repeat("x", 65): false, "a b": false, "a\tb": false, "ü": false, `"`: false, "a/b": false, "{{x}}": false,
 	} {
-		got := e.send(t, http.MethodGet, "/nothing", "", map[string]string{correlationHeader: sent}).header.Get(correlationHeader)
+		got := e.send(t, http.MethodGet, "/nothing", "", map[string]string{gate.CorrelationHeader: sent}).header.Get(gate.CorrelationHeader)
 		if (got == sent) != taken {
 			t.Errorf("%q was answered with %q", sent, got)
 		}

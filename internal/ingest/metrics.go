@@ -8,28 +8,21 @@ import (
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
-// metrics are the edge's own. Every label comes from a closed list of this
+// metrics are the edge's own, beside those of its guard. Every label comes from a closed list of this
 // program; nothing that a client sends becomes one.
 type metrics struct {
-	requests         map[string]*routeMetrics
-	problems         map[string]prometheus.Counter
-	accepted         prometheus.Counter
-	rejected         map[event.Code]prometheus.Counter
-	rejectedOther    prometheus.Counter
-	rejectedByKey    *rejectedByKey
-	bodies           map[string]prometheus.Counter
-	unreadable       struct{ kept, notKept, overLimit prometheus.Counter }
-	sessionStates    struct{ written, unchanged, skipped, failed prometheus.Counter }
-	sessionLookups   struct{ found, unknown, failed prometheus.Counter }
-	commitSeconds    prometheus.Histogram
-	waitersTimedOut  prometheus.Counter
-	panics           prometheus.Counter
-	bodyBytes        prometheus.Gauge
-	forgottenClients prometheus.Counter
-	connections      struct {
-		open            prometheus.Gauge
-		refused, closed prometheus.Counter
-	}
+	accepted        prometheus.Counter
+	rejected        map[event.Code]prometheus.Counter
+	rejectedOther   prometheus.Counter
+	rejectedByKey   *rejectedByKey
+	bodies          map[string]prometheus.Counter
+	unreadable      struct{ kept, notKept, overLimit prometheus.Counter }
+	sessionStates   struct{ written, unchanged, skipped, failed prometheus.Counter }
+	sessionLookups  struct{ found, unknown, failed prometheus.Counter }
+	commitSeconds   prometheus.Histogram
+	waitersTimedOut prometheus.Counter
+	panics          prometheus.Counter
+	bodyBytes       prometheus.Gauge
 
 	attempts          map[string]prometheus.Counter
 	envelopes         struct{ stored, failed, abandoned prometheus.Counter }
@@ -37,14 +30,6 @@ type metrics struct {
 	envelopeBatches   prometheus.Histogram
 	envelopesInFlight prometheus.Gauge
 	pendingBytes      prometheus.Gauge
-}
-
-// routeMetrics are one route's, with its children looked up once: a lookup by
-// label costs more than the addition.
-type routeMetrics struct {
-	// byClass is indexed by status/100.
-	byClass  [6]prometheus.Counter
-	duration prometheus.Observer
 }
 
 // Values of the label outcome of an attempt.
@@ -60,8 +45,6 @@ const (
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	r := registrar{reg: reg}
 	m := &metrics{
-		requests:      map[string]*routeMetrics{},
-		problems:      map[string]prometheus.Counter{},
 		rejected:      map[event.Code]prometheus.Counter{},
 		bodies:        map[string]prometheus.Counter{},
 		attempts:      map[string]prometheus.Counter{},
@@ -75,8 +58,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			prometheus.ExponentialBuckets(1<<10, 2, 14)),
 		envelopeBatches: r.histogram("nexero_ingest_envelope_batches", "Batches in a stored envelope.",
 			prometheus.ExponentialBuckets(1, 2, 11)),
-		forgottenClients: r.counter("nexero_ingest_clients_forgotten_total",
-			"Clients whose use was forgotten because too many others came; they start with full buckets again."),
 		envelopesInFlight: r.gauge("nexero_ingest_envelopes_in_flight", "Envelopes that wait for the queue's acknowledgement."),
 		pendingBytes:      r.gauge("nexero_ingest_pending_bytes", "Encoded batches that are not acknowledged yet."),
 	}
@@ -86,21 +67,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 // vectors fills in the metrics that have labels.
 func (m *metrics) vectors(r *registrar) {
-	requests := r.counters("nexero_ingest_requests_total", "Requests by route and class of status.", "route", "status")
-	duration := r.histograms("nexero_ingest_request_duration_seconds", "Time from the end of a request's header to its answer.", "route")
-	for _, route := range routes {
-		perRoute := &routeMetrics{duration: duration.WithLabelValues(route)}
-		for class, name := range [...]string{2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"} {
-			if name != "" {
-				perRoute.byClass[class] = requests.WithLabelValues(route, name)
-			}
-		}
-		m.requests[route] = perRoute
-	}
-	problems := r.counters("nexero_ingest_problems_total", "Refused requests by the code of the answer.", "code")
-	for code := range problemKinds {
-		m.problems[code] = problems.WithLabelValues(code)
-	}
 	rejected := r.counters("nexero_ingest_events_rejected_total", "Events that were rejected and kept, by reason.", "code")
 	for _, code := range edgeCodes {
 		m.rejected[code] = rejected.WithLabelValues(string(code))
@@ -127,11 +93,6 @@ func (m *metrics) vectors(r *registrar) {
 	m.sessionLookups.found = lookups.WithLabelValues("found")
 	m.sessionLookups.unknown = lookups.WithLabelValues("unknown")
 	m.sessionLookups.failed = lookups.WithLabelValues("failed")
-	m.connections.open = r.gauge("nexero_ingest_connections", "Open connections of clients.")
-	beyond := r.counters("nexero_ingest_connections_refused_total",
-		"Connections beyond the limits, by what became of them: answered 503, or closed.", "outcome")
-	m.connections.refused = beyond.WithLabelValues("answered")
-	m.connections.closed = beyond.WithLabelValues("closed")
 	attempts := r.counters("nexero_ingest_publish_attempts_total", "Offers of an envelope to the queue by outcome.", "outcome")
 	for _, outcome := range []string{attemptStored, attemptFull, attemptTooLarge, attemptPanic, attemptUnknown} {
 		m.attempts[outcome] = attempts.WithLabelValues(outcome)

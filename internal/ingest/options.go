@@ -3,18 +3,20 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // Options bound and name what the edge does. The zero value is refused; start
 // from [DefaultOptions].
 type Options struct {
-	Exposure
+	gate.Exposure
 
 	// Rates bound how fast clients may send.
-	Rates Rates
+	Rates gate.Rates
 	// Limits bound one request. They must be the decoder's own.
 	Limits event.Limits
 	// AnonymousTenant is whose a request without a key is; empty refuses it.
@@ -65,8 +67,8 @@ type Options struct {
 // DefaultOptions returns the bounds that suit one replica with 1 GiB.
 func DefaultOptions() Options {
 	return Options{
-		Exposure:             DefaultExposure(),
-		Rates:                DefaultRates(),
+		Exposure:             gate.DefaultExposure(),
+		Rates:                gate.DefaultRates(),
 		Limits:               event.DefaultLimits(),
 		Environment:          "development",
 		RequestTimeout:       5 * time.Second,
@@ -110,9 +112,22 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// guard is what the guard is told.
+func (o Options) guard() *gate.Options {
+	return &gate.Options{
+		Exposure: o.Exposure, Rates: o.Rates, LargestBody: o.Limits.InflatedBytes, AnonymousTenant: o.AnonymousTenant,
+		Service: "ingest", Routes: routes, Kinds: problemKinds,
+		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		Headers: []string{
+			"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Correlation-ID",
+		},
+		Wording: gate.Wording{Action: "send events", Assurance: "Nothing is stored. ", Again: "the same bytes"},
+	}
+}
+
 // validate reports every bound that makes no sense, all at once.
 func (o Options) validate() error {
-	errs := []error{o.Exposure.validate(), o.Rates.validate(o.Limits.InflatedBytes)}
+	errs := []error{o.guard().Validate()}
 	for _, bound := range []struct {
 		name  string
 		value int64

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
@@ -116,10 +117,6 @@ func TestMetrics(t *testing.T) {
 	}{
 		"accepted events":   {e.metrics.accepted, 10},
 		"rejected events":   {e.metrics.rejected[event.MissingTimestamp], 1},
-		"2xx":               {e.metrics.requests[routeBatch].byClass[2], 2},
-		"4xx":               {e.metrics.requests[routeBatch].byClass[4], 1},
-		"unknown paths":     {e.metrics.requests[routeOther].byClass[4], 1},
-		"missing keys":      {e.metrics.problems[codeMissingKey], 1},
 		"plain bodies":      {e.metrics.bodies[encodingIdentity], 2},
 		"attempts":          {e.metrics.attempts[attemptStored], 2},
 		"envelopes":         {e.metrics.envelopes.stored, 2},
@@ -131,6 +128,20 @@ func TestMetrics(t *testing.T) {
 	} {
 		if got := testutil.ToFloat64(tc.metric); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+	for _, series := range []struct {
+		name   string
+		labels []string
+		want   float64
+	}{
+		{"nexero_ingest_requests_total", []string{"route", routeBatch, "status", "2xx"}, 2},
+		{"nexero_ingest_requests_total", []string{"route", routeBatch, "status", "4xx"}, 1},
+		{"nexero_ingest_requests_total", []string{"route", gate.RouteOther, "status", "4xx"}, 1},
+		{"nexero_ingest_problems_total", []string{"code", gate.MissingKey}, 1},
+	} {
+		if got := e.counted(t, series.name, series.labels...); got != series.want {
+			t.Errorf("%s %v: %v, want %v", series.name, series.labels, got, series.want)
 		}
 	}
 	problems, err := testutil.GatherAndLint(e.registry)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
@@ -115,3 +116,8 @@ func (c *committer) pause(deadline time.Time, d time.Duration) bool {
 		return false
 	}
 }
+
+// newUUID makes an id that sorts by its time: for receipts and messages. It
+// needs no error: where the system has no randomness, the runtime ends the
+// process before this returns.
+func newUUID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

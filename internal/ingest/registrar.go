@@ -43,14 +43,6 @@ func (r *registrar) counters(name, help string, labels ...string) *prometheus.Co
 	return c
 }
 
-func (r *registrar) histograms(name, help string, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-	}, labels)
-	r.register(h)
-	return h
-}
-
 // timer starts a clock whose end is observed when the returned function is
 // called.
 func timer(o prometheus.Observer) func() {

@@ -7,28 +7,26 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
-// Names of the routes in logs and metrics. A path that a client made up is
-// never a label.
+// Names of the routes in logs and metrics, beside those of [gate].
 const (
 	routeBatch     = "tracking_batch"
 	routeEvent     = "tracking_event"
 	routeSession   = "session"
 	routeStatus    = "session_status"
 	routeHeartbeat = "session_heartbeat"
-	routeLive      = "livez"
 	routeReady     = "readyz"
 	routeHealth    = "health"
 	routeRoot      = "root"
 	routeDocs      = "docs"
-	routePreflight = "preflight"
-	routeOther     = "other"
 )
 
 //nolint:gochecknoglobals // a table that never changes
 var routes = []string{
-	routeBatch, routeEvent, routeSession, routeStatus, routeHeartbeat, routeLive, routeReady, routeHealth, routeRoot, routeDocs, routePreflight, routeOther,
+	routeBatch, routeEvent, routeSession, routeStatus, routeHeartbeat, routeReady, routeHealth, routeRoot, routeDocs,
 }
 
 // Paths of the routes that clients of the first version know.
@@ -67,7 +65,7 @@ func (s *Server) table() []route {
 			pathHeartbeat, "/api/v1/unreal/heartbeat/:" + sessionParam, "/unreal/heartbeat/:" + sessionParam,
 		}},
 		// Uptime probes use HEAD.
-		{routeLive, "GET, HEAD", s.getLive, []string{"/livez"}},
+		{gate.RouteLive, "GET, HEAD", s.getLive, []string{"/livez"}},
 		{routeReady, "GET, HEAD", s.getReady, []string{"/readyz"}},
 		{routeHealth, "GET, HEAD", s.getHealth, []string{"/health"}},
 		{routeRoot, "GET, HEAD", s.getRoot, []string{"/"}},
@@ -81,8 +79,8 @@ func (s *Server) table() []route {
 func (s *Server) router() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.Pre(s.secure(), cleanPath)
-	e.Use(s.crossOrigin())
+	e.Pre(s.guard.Secure(), cleanPath)
+	e.Use(s.guard.CrossOrigin())
 	e.HTTPErrorHandler = s.unrouted
 	for _, r := range s.table() {
 		for _, at := range r.paths {
@@ -96,12 +94,10 @@ func (s *Server) router() *echo.Echo {
 }
 
 // options answers which methods a path has. Browsers that ask for another origin
-// are answered by crossOrigin before.
+// are answered by the guard before.
 func options(methods string) func(*exchange) error {
 	return func(x *exchange) error {
-		x.response.Header().Set("Allow", "OPTIONS, "+methods)
-		x.status = http.StatusNoContent
-		x.response.WriteHeader(http.StatusNoContent)
+		x.Offer(methods)
 		return nil
 	}
 }
@@ -123,12 +119,12 @@ func cleanPath(next echo.HandlerFunc) echo.HandlerFunc {
 // unrouted answers what the router has no handler for.
 func (s *Server) unrouted(err error, c echo.Context) {
 	// serve answers errors itself and returns none.
-	_ = s.serve(routeOther, func(*exchange) error {
+	_ = s.serve(gate.RouteOther, func(*exchange) error {
 		if errors.Is(err, echo.ErrNotFound) {
-			return refused(codeNotFound, "There is nothing at this path. Events go to POST "+pathBatch+".")
+			return gate.Refused(gate.NotFound, "There is nothing at this path. Events go to POST "+pathBatch+".")
 		}
 		if errors.Is(err, echo.ErrMethodNotAllowed) {
-			return refused(codeMethodNotAllowed, "This path does not take this method; the header Allow says which it takes.")
+			return gate.Refused(gate.MethodNotAllowed, "This path does not take this method; the header Allow says which it takes.")
 		}
 		return err
 	})(c)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
@@ -55,6 +57,7 @@ type Server struct {
 	options   Options
 	log       *slog.Logger
 	metrics   *metrics
+	guard     *gate.Guard
 	echo      *echo.Echo
 	committer *committer
 	budget    budget
@@ -65,8 +68,6 @@ type Server struct {
 	recent     *lru.Cache[event.UUID, [16]byte]
 	sightings  *sightings
 	unreadable *hourlyLimit
-	limits     atomic.Pointer[limits]
-	sources    sources
 	arrivals   arrivals
 	draining   atomic.Bool
 	checks     transitions
@@ -87,6 +88,12 @@ func New(deps Deps, options Options) (*Server, error) {
 		return nil, fmt.Errorf("ingest: register metrics: %w", err)
 	}
 	s := &Server{deps: deps, options: options, log: deps.Log, metrics: m}
+	s.guard, err = gate.New(gate.Deps{
+		Authenticate: deps.Authenticate, Log: deps.Log, Registerer: deps.Registerer, Panics: m.panics, Now: deps.Now,
+	}, *options.guard())
+	if err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
 	s.budget = budget{most: options.MaxInFlightBytes, gauge: m.bodyBytes}
 	s.exchanges.New = func() any { return new(exchange) }
 	s.buffers.New = func() any { return new(make([]byte, readBufferSize)) }
@@ -102,10 +109,6 @@ func New(deps Deps, options Options) (*Server, error) {
 	if s.unreadable, err = newHourlyLimit(options.UnreadablePerHour); err != nil {
 		return nil, fmt.Errorf("ingest: count unreadable bodies: %w", err)
 	}
-	s.sources = newSources(options.TrustedProxies)
-	if err := s.SetRates(options.Rates); err != nil {
-		return nil, fmt.Errorf("ingest: measure clients: %w", err)
-	}
 	s.committer = newCommitter(deps.Publisher, options, m, deps.Log)
 	s.echo = s.router()
 	return s, nil
@@ -114,6 +117,19 @@ func New(deps Deps, options Options) (*Server, error) {
 // Handler serves the routes. Use it with [NewHTTPServer], or behind any server
 // that bounds headers and time.
 func (s *Server) Handler() http.Handler { return s.echo }
+
+// Limit bounds the connections that are accepted from inner, as the options say.
+func (s *Server) Limit(inner net.Listener) net.Listener { return s.guard.Limit(inner) }
+
+// SetRates replaces the rates while the server runs. What clients had used up
+// is forgotten. The error is that of [New] for such rates; nothing changes then.
+func (s *Server) SetRates(r gate.Rates) error { return s.guard.SetRates(r) }
+
+// NewHTTPServer makes a server with the time that the options give each phase
+// of a request. The root listens, sets TLS and shuts it down.
+func NewHTTPServer(handler http.Handler, options Options, log *slog.Logger) *http.Server {
+	return gate.NewHTTPServer(handler, &options.Exposure, options.BodyTimeout, options.RequestTimeout, log)
+}
 
 // Drain takes no more posts, and waits until every batch that was taken is
 // acknowledged or refused. Readiness fails from its first call on. The root

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // maxShownID bounds the id of an answer, which is the client's own.
@@ -12,7 +13,7 @@ const maxShownID = 256
 // getSessionStatus says what is known of a session: 200 also for one that is
 // not known, as it always was, since clients ask before their first post.
 func (s *Server) getSessionStatus(x *exchange) error {
-	if err := s.authenticate(x); err != nil {
+	if err := s.guard.Authenticate(&x.Exchange); err != nil {
 		return err
 	}
 	state, err := s.lookUp(x)
@@ -43,15 +44,15 @@ func (s *Server) getSessionStatus(x *exchange) error {
 		}
 	}
 	x.answer = o.end()
-	x.response.Header().Set("Cache-Control", "no-store")
-	x.write(http.StatusOK, x.answer)
+	x.Response.Header().Set("Cache-Control", "no-store")
+	x.Write(http.StatusOK, x.answer)
 	return nil
 }
 
 // postHeartbeat tells a client that its session is known. It writes nothing:
 // what keeps a session from being dropped are its events.
 func (s *Server) postHeartbeat(x *exchange) error {
-	if err := s.authenticate(x); err != nil {
+	if err := s.guard.Authenticate(&x.Exchange); err != nil {
 		return err
 	}
 	// Clients send a body or none; whatever it says, it must be off the
@@ -64,13 +65,13 @@ func (s *Server) postHeartbeat(x *exchange) error {
 	case err != nil:
 		return err
 	case state.seen == noTime:
-		return refused(codeUnknownSession, "Session not found: no post of it has arrived in the last seven days.")
+		return gate.Refused(gate.UnknownSession, "Session not found: no post of it has arrived in the last seven days.")
 	}
 	o := newObject(x.answer)
 	o.text("status", "alive")
 	o.text("session_id", quotable(x.sessionID, maxShownID))
 	o.timestamp("timestamp", s.deps.Now())
 	x.answer = o.end()
-	x.write(http.StatusOK, x.answer)
+	x.Write(http.StatusOK, x.answer)
 	return nil
 }

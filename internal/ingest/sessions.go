@@ -11,6 +11,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // SessionStates is a bucket of small values that all replicas share. It holds
@@ -140,7 +141,7 @@ func (s *Server) recordTracking(x *exchange) {
 // record merges news into the session's state and returns the result.
 func (s *Server) record(x *exchange, key event.UUID, news sessionState) sessionState {
 	// The events are durable, whether their client is still there or not.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), s.options.SessionTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Request.Context()), s.options.SessionTimeout)
 	defer cancel()
 	var held sessionState // what the bucket holds in the end
 	outcome := s.metrics.sessionStates.unchanged
@@ -176,17 +177,17 @@ func (s *Server) lookUp(x *exchange) (sessionState, error) {
 	if !ok {
 		return unknownState(), nil
 	}
-	ctx, cancel := context.WithTimeout(x.request.Context(), s.options.SessionTimeout)
+	ctx, cancel := context.WithTimeout(x.Request.Context(), s.options.SessionTimeout)
 	defer cancel()
-	value, found, err := s.deps.Sessions.Get(ctx, event.SessionKey(x.tenant, id).String())
+	value, found, err := s.deps.Sessions.Get(ctx, event.SessionKey(x.Tenant, id).String())
 	s.reachable(x, err)
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
-			x.vanished = true
+			x.Vanished = true
 		}
 		s.metrics.sessionLookups.failed.Inc()
-		return unknownState(), refused(codeSessionsUnavailable,
-			"What is known of sessions cannot be read at the moment; posts are not affected. Ask again.").because(err)
+		return unknownState(), gate.Refused(codeSessionsUnavailable,
+			"What is known of sessions cannot be read at the moment; posts are not affected. Ask again.").Because(err)
 	}
 	if !found {
 		s.metrics.sessionLookups.unknown.Inc()
@@ -195,8 +196,8 @@ func (s *Server) lookUp(x *exchange) (sessionState, error) {
 	state, err := decodeState(value)
 	if err != nil {
 		s.metrics.sessionLookups.failed.Inc()
-		return unknownState(), refused(codeSessionsUnavailable,
-			"What is known of this session cannot be read. Its next post mends that.").because(err)
+		return unknownState(), gate.Refused(codeSessionsUnavailable,
+			"What is known of this session cannot be read. Its next post mends that.").Because(err)
 	}
 	s.metrics.sessionLookups.found.Inc()
 	return state, nil
@@ -208,11 +209,11 @@ func (s *Server) reachable(x *exchange, err error) {
 	if errors.Is(err, context.Canceled) || !s.checks.turned("session_state", err != nil) {
 		return
 	}
-	ctx := x.request.Context()
+	ctx := x.Request.Context()
 	if err == nil {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "session states can be reached again")
 		return
 	}
 	s.log.LogAttrs(ctx, slog.LevelWarn, "session states cannot be reached",
-		slog.String("correlation_id", x.correlationID), slog.Any("error", err))
+		slog.String("correlation_id", x.CorrelationID), slog.Any("error", err))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
@@ -40,7 +41,7 @@ func (s *Server) postBatch(x *exchange) error {
 	}
 	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
 	x.answer = o.end()
-	x.write(http.StatusAccepted, x.answer)
+	x.Write(http.StatusAccepted, x.answer)
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (s *Server) postEvent(x *exchange) error {
 	}
 	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
 	x.answer = o.end()
-	x.write(http.StatusAccepted, x.answer)
+	x.Write(http.StatusAccepted, x.answer)
 	return nil
 }
 
@@ -113,14 +114,14 @@ func (s *Server) takeReport(x *exchange, status int) error {
 	}
 	x.answer = o.end()
 	crashpoint.At(crashpoint.IngestBeforeAnswer)
-	x.write(status, x.answer)
+	x.Write(status, x.answer)
 	return nil
 }
 
 // admit does what comes before decoding, in the order in which it is cheapest
 // to refuse: who is it, is there room, what did it send.
 func (s *Server) admit(x *exchange, endpoint unreal.Endpoint) error {
-	if err := s.authenticate(x); err != nil {
+	if err := s.guard.Authenticate(&x.Exchange); err != nil {
 		return err
 	}
 	if err := s.readBody(x); err != nil {
@@ -138,14 +139,14 @@ func (s *Server) admit(x *exchange, endpoint unreal.Endpoint) error {
 // describe stamps the post. The time of receipt is when the body was there:
 // nothing in it can honestly be later.
 func (s *Server) describe(x *exchange, endpoint unreal.Endpoint) {
-	x.post.Tenant, x.post.Endpoint = x.tenant, endpoint
-	if x.request.URL.RawQuery != "" {
-		x.post.Query = canonicalQuery(x.request.URL.RawQuery)
+	x.post.Tenant, x.post.Endpoint = x.Tenant, endpoint
+	if x.Request.URL.RawQuery != "" {
+		x.post.Query = canonicalQuery(x.Request.URL.RawQuery)
 	}
-	x.post.IdempotencyKey = x.request.Header.Get("Idempotency-Key")
+	x.post.IdempotencyKey = x.Request.Header.Get("Idempotency-Key")
 	x.post.ReceivedAt = event.MicrosOf(s.deps.Now())
 	x.post.ReceiptID = event.UUID(newUUID())
-	x.post.CorrelationID = x.correlationID
+	x.post.CorrelationID = x.CorrelationID
 }
 
 // commit stores x's batch in the queue. duplicate says that this replica has
@@ -157,7 +158,7 @@ func (s *Server) commit(x *exchange) (duplicate bool, err error) {
 		return false, err
 	}
 	s.recent.Add(x.batch.ID, x.batch.Digest)
-	s.metrics.judged(&x.batch, x.keyID)
+	s.metrics.judged(&x.batch, x.KeyID)
 	crashpoint.At(crashpoint.IngestConfirmed)
 	return duplicate, nil
 }
@@ -172,7 +173,7 @@ func (s *Server) submit(x *exchange, b *event.Batch) error {
 	if len(encoded) > s.options.LargestBatch() {
 		return tooLarge("decoded", int64(s.options.LargestBatch()))
 	}
-	ctx, cancel := context.WithTimeout(x.request.Context(), s.options.RequestTimeout)
+	ctx, cancel := context.WithTimeout(x.Request.Context(), s.options.RequestTimeout)
 	defer cancel()
 	waited := timer(s.metrics.commitSeconds)
 	err = s.committer.Submit(ctx, encoded)
@@ -188,18 +189,18 @@ func (s *Server) unconfirmed(x *exchange, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrFull):
-		return refused(codeQueueFull, "The queue has no room at the moment."+again).because(err)
+		return gate.Refused(codeQueueFull, "The queue has no room at the moment."+again).Because(err)
 	case errors.Is(err, ErrTooLarge):
-		return refused(codeQueueRefusesSize, "The queue is set up for smaller messages than this server sends."+again).because(err)
+		return gate.Refused(codeQueueRefusesSize, "The queue is set up for smaller messages than this server sends."+again).Because(err)
 	case errors.Is(err, ErrOverloaded):
-		return refused(codeOverloaded, "Too many batches wait for the queue."+again).because(err)
+		return gate.Refused(gate.Overloaded, "Too many batches wait for the queue."+again).Because(err)
 	case errors.Is(err, ErrDraining):
-		x.response.Header().Set("Connection", "close")
-		return refused(codeStopping, "This server is stopping."+again).because(err)
+		x.Response.Header().Set("Connection", "close")
+		return gate.Refused(codeStopping, "This server is stopping."+again).Because(err)
 	}
 	if errors.Is(err, context.Canceled) {
-		x.vanished = true
+		x.Vanished = true
 	}
 	s.metrics.waitersTimedOut.Inc()
-	return refused(codeNotConfirmed, "The queue did not confirm the batch in time; it may be stored or not."+perhaps).because(err)
+	return gate.Refused(codeNotConfirmed, "The queue did not confirm the batch in time; it may be stored or not."+perhaps).Because(err)
 }

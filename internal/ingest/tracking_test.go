@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // rules 1, 5
 func TestBatch_Answer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	got := e.send(t, http.MethodPost, pathBatch, tour(10, "tour-1"), map[string]string{correlationHeader: "from-client.1"})
+	got := e.send(t, http.MethodPost, pathBatch, tour(10, "tour-1"), map[string]string{gate.CorrelationHeader: "from-client.1"})
 	got.want(t, http.StatusAccepted, "")
 	want := map[string]any{
 		"status": "received", "total_events": 10.0, "processed": 10.0, "failed": 0.0, "success_rate": 100.0,

@@ -10,6 +10,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
@@ -21,16 +22,16 @@ func (s *Server) unread(x *exchange, err error) error {
 	if !ok {
 		return err
 	}
-	p := &problem{
-		kind: codeUnreadableBody, code: bad.Code, detail: bad.Detail,
-		fields: []fieldProblem{{Field: bad.Field, Code: bad.Code, Detail: bad.Detail, Offset: bad.Offset}},
+	p := &gate.Problem{
+		Kind: codeUnreadableBody, Code: bad.Code, Detail: bad.Detail,
+		Fields: []gate.Field{{Name: bad.Field, Code: bad.Code, Detail: bad.Detail, Offset: new(bad.Offset)}},
 	}
 	for _, key := range bad.ReceivedKeys[:min(len(bad.ReceivedKeys), maxReceivedKeys)] {
-		p.receivedKeys = append(p.receivedKeys, quotable(key, maxKeyBytes))
+		p.ReceivedKeys = append(p.ReceivedKeys, quotable(key, maxKeyBytes))
 	}
 	if bad.Code == codeTooManyEvents {
 		// It can be read and is refused for its size, as a large body is.
-		p.kind = codeTooManyEvents
+		p.Kind = codeTooManyEvents
 		return p
 	}
 	s.keepUnreadable(x, p)
@@ -44,13 +45,13 @@ const keptBytes = 4 << 10
 // what looks like a credential. It is best
 // effort: whether it succeeds does not change the answer, which is a refusal.
 func (s *Server) keepUnreadable(x *exchange, why error) {
-	p, ok := errors.AsType[*problem](why)
+	p, ok := errors.AsType[*gate.Problem](why)
 	if !ok {
 		return
 	}
-	owner := x.keyID
+	owner := x.KeyID
 	if owner == "" {
-		owner = "tenant " + x.tenant
+		owner = "tenant " + x.Tenant
 	}
 	if !s.unreadable.allow(owner, x.post.ReceivedAt.Time()) {
 		s.metrics.unreadable.overLimit.Inc()
@@ -60,35 +61,35 @@ func (s *Server) keepUnreadable(x *exchange, why error) {
 	if raw == "" {
 		raw = x.post.Query // everything was in the address
 	}
-	if p.kind == codeBrokenEncoding {
+	if p.Kind == codeBrokenEncoding {
 		// Nobody can look into it, so nobody can say that no key is in it.
-		raw = fmt.Sprintf("%d bytes with the content encoding %s, not kept", len(raw), parseEncoding(x.request.Header.Get("Content-Encoding")))
+		raw = fmt.Sprintf("%d bytes with the content encoding %s, not kept", len(raw), parseEncoding(x.Request.Header.Get("Content-Encoding")))
 	}
 	rejection := event.Rejection{
-		Index: -1, Code: event.UnreadableBody, Detail: quotable(p.detail, maxDetailBytes),
+		Index: -1, Code: event.UnreadableBody, Detail: quotable(p.Detail, maxDetailBytes),
 		Raw: scrubbed(raw),
 	}
-	if len(p.fields) > 0 {
-		rejection.Field = quotable(p.fields[0].Field, maxKeyBytes)
+	if len(p.Fields) > 0 {
+		rejection.Field = quotable(p.Fields[0].Name, maxKeyBytes)
 	}
 	x.batch.Reset()
-	x.batch.Tenant = x.tenant
+	x.batch.Tenant = x.Tenant
 	// The id comes from the content, so that a client that repeats the same
 	// body for ever leaves it once.
-	x.batch.ID = event.NameUUID("unreadable_body", x.tenant, string(x.post.Endpoint), x.post.Query, x.post.Body)
+	x.batch.ID = event.NameUUID("unreadable_body", x.Tenant, string(x.post.Endpoint), x.post.Query, x.post.Body)
 	x.batch.Digest = event.DigestOf(x.post.Body)
 	x.batch.ReceiptID = x.post.ReceiptID
 	x.batch.ReceivedAt = x.post.ReceivedAt
-	x.batch.CorrelationID = x.correlationID
+	x.batch.CorrelationID = x.CorrelationID
 	x.batch.Rejected = append(x.batch.Rejected, rejection)
 	if err := s.submit(x, &x.batch); err != nil {
 		s.metrics.unreadable.notKept.Inc()
-		s.log.LogAttrs(x.request.Context(), slog.LevelWarn, "unreadable body not kept",
-			slog.String("correlation_id", x.correlationID), slog.Any("error", err))
+		s.log.LogAttrs(x.Request.Context(), slog.LevelWarn, "unreadable body not kept",
+			slog.String("correlation_id", x.CorrelationID), slog.Any("error", err))
 		return
 	}
 	s.metrics.unreadable.kept.Inc()
-	s.metrics.judged(&x.batch, x.keyID)
+	s.metrics.judged(&x.batch, x.KeyID)
 }
 
 // hourlyLimit counts per owner and hour. It remembers a bounded number of

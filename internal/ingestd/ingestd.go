@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -22,6 +21,8 @@ import (
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/daemon"
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/front"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/ingest"
 	"github.com/nexero-vr/nexero/internal/lifecycle"
 	"github.com/nexero-vr/nexero/internal/obs"
@@ -48,26 +49,20 @@ func budget(drain time.Duration) (serving, commit time.Duration) {
 
 // Ingest is the edge, built and listening but not serving yet.
 type Ingest struct {
-	log      *slog.Logger
-	drain    time.Duration
-	conn     *queue.Conn
-	keys     *apikey.Watcher
-	server   *ingest.Server
-	http     *http.Server
-	requests daemon.Requests
-	listener net.Listener
-	// rates are those at work, of which favoured were added by Favour.
-	rates    ingest.Rates
-	favoured []string
-	// certificate is nil when the edge does not serve TLS itself.
-	certificate *certificate
+	log    *slog.Logger
+	drain  time.Duration
+	conn   *queue.Conn
+	keys   *apikey.Watcher
+	server *ingest.Server
+	front  *front.Front
+	pace   *front.Pace
 }
 
 // New connects to the queue, makes sure that its stream exists, and listens.
 // It waits for a queue that does not answer yet, until ctx ends.
 func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (_ *Ingest, err error) {
 	options := optionsOf(cfg)
-	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout, rates: options.Rates}
+	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.abandon(ctx))
@@ -113,19 +108,11 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 	if err != nil {
 		return nil, err
 	}
-	i.http = ingest.NewHTTPServer(i.server.Handler(), options, log)
-	if options.TLS {
-		i.certificate, err = loadCertificate(cfg.Exposure.TLSCertFile, cfg.Exposure.TLSKeyFile, log, time.Now)
-		if err != nil {
-			return nil, err
-		}
-		i.http.TLSConfig = i.certificate.config()
+	i.pace = front.NewPace(options.Rates, i.server.SetRates)
+	server := ingest.NewHTTPServer(i.server.Handler(), options, log)
+	if i.front, err = front.Open(ctx, cfg.HTTP.Listen, &cfg.Exposure, server, i.server.Limit, log); err != nil {
+		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for clients: %w", err)
-	}
-	i.listener = i.server.Limit(listener)
 	return i, nil
 }
 
@@ -148,8 +135,9 @@ func optionsOf(cfg *config.Ingest) ingest.Options {
 		StringBytes:   int(cfg.Intake.StringBytes),
 		Depth:         cfg.Intake.Depth,
 	}
-	options.Exposure = exposureOf(&cfg.Exposure)
-	options.Rates = ratesOf(&cfg.Rates)
+	options.Exposure = front.Exposure(&cfg.Exposure)
+	options.CORSCredentials = cfg.HTTP.CORSCredentials
+	options.Rates = ratesOf(cfg)
 	options.AnonymousTenant = cfg.HTTP.AnonymousTenant
 	options.Environment = cfg.Process.Environment
 	options.BodyTimeout = cfg.HTTP.BodyTimeout
@@ -181,8 +169,32 @@ func (i *Ingest) authenticate(key string) (tenant, keyID string, err error) {
 	return record.Tenant, record.ID, nil
 }
 
+func ratesOf(cfg *config.Ingest) gate.Rates {
+	rates := front.Rates(&cfg.Rates)
+	rates.KeyBytes, rates.AddressBytes = int64(cfg.ByteRates.Key), int64(cfg.ByteRates.Address)
+	return rates
+}
+
+// Favour lets one more key send at the higher rates, whatever is reloaded. It is for a pipeline that
+// makes its own key, and comes before Run.
+func (i *Ingest) Favour(keyID string) error {
+	return i.pace.Favour(keyID)
+}
+
+// Reload takes over the rates of cfg and nothing else: what bounds memory goes
+// with the memory that the process was given, and the rest is part of a listener
+// or of a connection. It is called by one goroutine at a time, during Run.
+func (i *Ingest) Reload(_ context.Context, cfg *config.Ingest) error { return i.pace.Set(ratesOf(cfg)) }
+
 // Addr is the address that is listened on.
-func (i *Ingest) Addr() string { return i.listener.Addr().String() }
+func (i *Ingest) Addr() string { return i.front.Addr() }
+
+// URL is where clients on this machine reach the edge.
+func (i *Ingest) URL() string { return i.front.URL() }
+
+// Host lets guest answer the paths that it owns on the edge's address; see
+// [front.Front.Host].
+func (i *Ingest) Host(owns func(path string) bool, guest http.Handler) { i.front.Host(owns, guest) }
 
 // Checks are what must hold for the edge to be ready.
 func (i *Ingest) Checks() []obs.Check {
@@ -194,32 +206,18 @@ func (i *Ingest) Run(ctx context.Context) error {
 	serving, commit := budget(i.drain)
 	group := lifecycle.NewGroup(i.log)
 	// Last of all handlers, so that a guest's requests count too.
-	i.http.Handler = i.requests.Count(i.http.Handler)
 	group.Add(lifecycle.Service{Name: "queue connection", Stop: i.conn.Close, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "key watcher", Run: i.keys.Run, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "group commit", Stop: i.server.Drain, Deadline: commit})
 	group.Add(lifecycle.Service{
 		Name: "http server", Deadline: serving,
-		Run: func(context.Context) error {
-			err := i.serve()
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return err
-		},
+		Run: func(context.Context) error { return i.front.Serve() },
 		Stop: func(ctx context.Context) error {
 			i.server.StopAccepting(serving)
-			return i.requests.Stop(ctx, i.http)
+			return i.front.Stop(ctx)
 		},
 	})
 	return group.Run(ctx)
-}
-
-func (i *Ingest) serve() error {
-	if i.certificate != nil {
-		return i.http.ServeTLS(i.listener, "", "") // the files are the certificate's
-	}
-	return i.http.Serve(i.listener)
 }
 
 // StopDeadline is the longest time that Run takes after its context has ended.

@@ -83,13 +83,13 @@ func TestReload_KeepsFavour(t *testing.T) {
 		if err := reload(t, i, "NEXERO_HIGH_RATE_KEYS="+keys); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(i.rates.HighKeys, "own") {
-			t.Errorf("with %q, keys with higher rates are %v", keys, i.rates.HighKeys)
+		if !slices.Contains(i.pace.Rates().HighKeys, "own") {
+			t.Errorf("with %q, keys with higher rates are %v", keys, i.pace.Rates().HighKeys)
 		}
 	}
 	// What is refused changes nothing.
-	before := i.rates
-	if err := i.setRates(ratesOf(&config.Rates{})); err == nil || i.rates.KeyRequests != before.KeyRequests {
-		t.Errorf("no rates at all: %v, and %d requests a second", err, i.rates.KeyRequests)
+	before := i.pace.Rates()
+	if err := i.pace.Set(ratesOf(&config.Ingest{})); err == nil || i.pace.Rates().KeyRequests != before.KeyRequests {
+		t.Errorf("no rates at all: %v, and %d requests a second", err, i.pace.Rates().KeyRequests)
 	}
 }

@@ -38,16 +38,22 @@ func (p *pipeline) startQuery(ctx context.Context) error {
 	if p.runs(serviceIngest) {
 		return nil // which makes the key
 	}
-	p.run.QueryURL = "http://" + q.Addr()
+	p.run.QueryURL = q.URL()
 	p.run.APIKey, err = p.ensureKey(ctx)
-	return err
+	if err != nil {
+		return err
+	}
+	return p.favour(q.Favour)
 }
 
-// hostQuery puts the read API on the edge's address.
-func (p *pipeline) hostQuery(edge *ingestd.Ingest) {
+// hostQuery puts the read API on the edge's address. The edge's listener bounds
+// connections, headers and time for both. Rates and failed keys count in each by
+// itself, as they do where the two are processes of their own.
+func (p *pipeline) hostQuery(edge *ingestd.Ingest) error {
 	if p.query == nil {
-		return
+		return nil
 	}
 	edge.Host(p.query.Owns, p.query.Handler())
 	p.run.QueryURL = edge.URL()
+	return p.favour(p.query.Favour)
 }

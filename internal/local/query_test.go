@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -100,5 +101,42 @@ func TestUp_QueryAlone(t *testing.T) {
 	err := refused(t, settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_SERVICES=nats,query"))
 	if err == nil || !strings.Contains(err.Error(), "NEXERO_DATABASE_URL") {
 		t.Errorf("without a database: %v", err)
+	}
+}
+
+// On one address posts and reads have rates of their own, none is counted twice
+// and none is left out. // rule 9
+func TestUp_RatesOfPostsAndReads(t *testing.T) {
+	t.Parallel()
+	run, stop := start(t, settings(t, "NEXERO_DATA_DIR="+t.TempDir(), "NEXERO_DATABASE_URL="+testkit.Database(t),
+		"NEXERO_SERVICES=nats,ingest,query", "NEXERO_HIGH_RATE_FACTOR=1", "NEXERO_RATE_BURST=300s",
+		"NEXERO_ADDRESS_REQUESTS_PER_SECOND=1", "NEXERO_AUTH_FAILURES_PER_MINUTE=3"))
+	if status, answer := post(t, run); status != http.StatusAccepted {
+		t.Fatalf("answer %d %v", status, answer)
+	}
+	for i := range 300 {
+		if status, answer := read(t, run, run.APIKey, "/api/v1/rejections"); status != http.StatusOK {
+			t.Fatalf("read %d: %d %v", i, status, answer)
+		}
+	}
+	waits := false
+	for range 100 { // a few more may have come since
+		status, answer := read(t, run, run.APIKey, "/api/v1/rejections")
+		waits = waits || status == http.StatusTooManyRequests && answer["code"] == "address_request_rate"
+	}
+	if !waits {
+		t.Error("400 reads pass where 300 may")
+	}
+	if status, answer := post(t, run); status != http.StatusAccepted {
+		t.Errorf("a post after the reads: %d %v", status, answer)
+	}
+	for i := range 4 {
+		status, answer := read(t, run, fmt.Sprint("a guess ", i), "/api/v1/rejections")
+		if want := []int{401, 401, 401, 429}[i]; status != want {
+			t.Errorf("wrong key %d: %d %v, want %d", i, status, answer, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stop: %v", err)
 	}
 }

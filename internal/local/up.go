@@ -117,11 +117,16 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 
 // reload takes over the settings that may change while the parts run.
 func (p *pipeline) reload(ctx context.Context, cfg *config.Up) error {
-	if p.ingest == nil {
-		return nil
+	var errs []error
+	if p.ingest != nil {
+		edge := cfg.Ingest()
+		errs = append(errs, p.ingest.Reload(ctx, &edge))
 	}
-	edge := cfg.Ingest()
-	return p.ingest.Reload(ctx, &edge)
+	if p.query != nil {
+		reads := cfg.Query()
+		errs = append(errs, p.query.Reload(ctx, &reads))
+	}
+	return errors.Join(errs...)
 }
 
 // lockDataDir makes the data directory if need be and takes it for this process.
@@ -255,18 +260,21 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 	if p.run.APIKey, err = p.ensureKey(ctx); err != nil {
 		return err
 	}
-	// What runs beside the pipeline, such as a replay, is no client to guard it
-	// from.
+	if err := p.favour(i.Favour); err != nil {
+		return err
+	}
+	p.run.URL = i.URL()
+	return p.hostQuery(i)
+}
+
+// favour gives the pipeline's own key the higher rates of a service: what runs
+// beside the pipeline, such as a replay, is no client to guard it from.
+func (p *pipeline) favour(service func(keyID string) error) error {
 	keyID, err := apikey.Parse(p.run.APIKey)
 	if err != nil {
 		return err
 	}
-	if err := i.Favour(keyID); err != nil {
-		return err
-	}
-	p.run.URL = i.URL()
-	p.hostQuery(i)
-	return nil
+	return service(keyID)
 }
 
 func (p *pipeline) startMetrics(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/query"
 	"github.com/nexero-vr/nexero/internal/testkit"
@@ -24,20 +25,20 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 // keys are those that the tests' server knows, by what becomes of them.
-func keys(key string) (apikey.Record, error) {
+func keys(key string) (tenant, keyID string, err error) {
 	switch key {
 	case "acme", "other":
-		return apikey.Record{ID: "key-of-" + key, Tenant: key}, nil
+		return key, "key-of-" + key, nil
 	case "malformed":
-		return apikey.Record{}, fmt.Errorf("%w: it is", apikey.ErrMalformed)
+		return "", "", fmt.Errorf("%w: it is", apikey.ErrMalformed)
 	case "revoked":
-		return apikey.Record{}, apikey.ErrRevoked
+		return "", "", apikey.ErrRevoked
 	case "post":
-		return apikey.Record{}, apikey.ErrScope
+		return "", "", apikey.ErrScope
 	case "untold":
-		return apikey.Record{}, apikey.ErrUnavailable
+		return "", "", apikey.ErrUnavailable
 	default:
-		return apikey.Record{}, apikey.ErrUnknown
+		return "", "", apikey.ErrUnknown
 	}
 }
 
@@ -48,11 +49,18 @@ type fixture struct {
 	store  *postgres.Store
 	reader *postgres.Reader
 	server *query.Server
+	now    func() time.Time
 }
 
 func setup(t testing.TB, options query.Options) *fixture {
 	t.Helper()
-	a := &fixture{TB: t, url: testkit.Database(t)}
+	return setupAt(t, options, time.Now)
+}
+
+// setupAt is setup with a clock for the rates.
+func setupAt(t testing.TB, options query.Options, now func() time.Time) *fixture {
+	t.Helper()
+	a := &fixture{TB: t, url: testkit.Database(t), now: now}
 	var err error
 	a.store, err = postgres.Open(t.Context(), postgres.Config{URL: a.url}, testkit.Logger(t), prometheus.NewRegistry())
 	if err != nil {
@@ -82,6 +90,16 @@ func (a *fixture) open(url string, options query.Options) {
 	if options.RequestTimeout == 0 {
 		options.RequestTimeout = 20 * time.Second
 	}
+	if options.MaxConnections == 0 {
+		exposure := gate.DefaultExposure()
+		exposure.CORSOrigins = options.CORSOrigins
+		options.Exposure = exposure
+	}
+	if options.Rates.KeyRequests == 0 {
+		// Tests ask as fast as they can, from one address.
+		options.Rates = query.DefaultOptions().Rates
+		options.Rates.AddressRequests, options.Rates.KeyRequests = 1e6, 1e6
+	}
 	var err error
 	a.reader, err = postgres.OpenReader(a.Context(), postgres.ReaderConfig{URL: url, MaxConns: 4, StatementTimeout: 10 * time.Second}, testkit.Logger(a))
 	if err != nil {
@@ -99,7 +117,7 @@ func (a *fixture) open(url string, options query.Options) {
 	})
 	a.server, err = query.New(query.Deps{
 		Reads: a.reader, Authenticate: keys, Log: testkit.Logger(a), Registerer: prometheus.NewRegistry(),
-		Ready: map[string]func() error{"database": a.reader.Ready}, Version: "test",
+		Ready: map[string]func() error{"database": a.reader.Ready}, Version: "test", Now: a.now,
 	}, options)
 	if err != nil {
 		a.Fatal(err)
@@ -159,7 +177,13 @@ type answer struct {
 
 func (a *fixture) request(method, target string, header ...string) answer {
 	a.Helper()
+	return a.requestFrom("192.0.2.1:1234", method, target, header...)
+}
+
+func (a *fixture) requestFrom(address, method, target string, header ...string) answer {
+	a.Helper()
 	request := httptest.NewRequestWithContext(a.Context(), method, target, nil)
+	request.RemoteAddr = address
 	for pair := range slices.Chunk(header, 2) {
 		request.Header.Set(pair[0], pair[1])
 	}
@@ -192,7 +216,8 @@ func (a *fixture) wantProblem(what string, got answer, status int, code string) 
 	if detail == "" || title == "" || b["message"] != detail || b["errors"] == nil || b["correlation_id"] != got.header.Get("X-Correlation-Id") {
 		a.Errorf("%s: the answer lacks something: %v", what, b)
 	}
-	if retry := got.header.Get("Retry-After"); (retry != "") != (status == http.StatusServiceUnavailable) {
+	comesAgain := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+	if retry := got.header.Get("Retry-After"); (retry != "") != comesAgain {
 		a.Errorf("%s: Retry-After %q with %d", what, retry, status)
 	}
 }

@@ -5,7 +5,7 @@ import "net/http"
 // getLive says that the process serves requests, nothing more: an orchestrator
 // that restarts it because the database is away would only make things worse.
 func (s *Server) getLive(x *exchange) error {
-	return x.show(http.StatusOK, map[string]any{"status": "alive"})
+	return x.Show(http.StatusOK, map[string]any{"status": "alive"})
 }
 
 // getReady says whether a read sent now can be served, check by check. The
@@ -24,14 +24,14 @@ func (s *Server) getReady(x *exchange) error {
 		checks["accepting"], ready = "stopping", false
 	}
 	if !ready {
-		return x.show(http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "checks": checks})
+		return x.Show(http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "checks": checks})
 	}
-	return x.show(http.StatusOK, map[string]any{"status": "ready", "checks": checks})
+	return x.Show(http.StatusOK, map[string]any{"status": "ready", "checks": checks})
 }
 
 // getRoot introduces the service.
 func (s *Server) getRoot(x *exchange) error {
-	return x.show(http.StatusOK, map[string]any{
+	return x.Show(http.StatusOK, map[string]any{
 		"service":     "Nexero",
 		"version":     s.deps.Version,
 		"status":      "running",

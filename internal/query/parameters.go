@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
 // parameters are what a request's address has behind the "?". The first thing
@@ -19,16 +21,16 @@ type parameters struct {
 // parametersOf reads an address's parameters, all of which must be known: one
 // that is mistyped would otherwise widen a listing without a word.
 func parametersOf(x *exchange, known ...string) *parameters {
-	values, err := url.ParseQuery(x.request.URL.RawQuery)
+	values, err := url.ParseQuery(x.Request.URL.RawQuery)
 	p := &parameters{values: values}
 	if err != nil {
-		p.err = refused(codeInvalidParameter, "The part of the address behind the ? cannot be read.")
+		p.err = gate.Refused(codeInvalidParameter, "The part of the address behind the ? cannot be read.")
 		return p
 	}
 	for name, sent := range values {
 		switch {
 		case !slices.Contains(known, name):
-			p.err = refused(codeInvalidParameter, "The address has a parameter that does not exist here; there are: "+strings.Join(known, ", ")+".")
+			p.err = gate.Refused(codeInvalidParameter, "The address has a parameter that does not exist here; there are: "+strings.Join(known, ", ")+".")
 		case len(sent) != 1:
 			p.err = badParameter(name, "can be given once.")
 		case sent[0] == "":

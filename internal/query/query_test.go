@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/query"
 )
 
@@ -103,7 +105,7 @@ func TestServer_CORS(t *testing.T) {
 		{[]string{page}, "https://sales.example.com.evil.org", ""},
 		{[]string{"*"}, page, "*"},
 	} {
-		a := setup(t, query.Options{CORSOrigins: test.origins})
+		a := setup(t, query.Options{Exposure: gate.Exposure{CORSOrigins: test.origins}})
 		got := a.request(http.MethodGet, "/api/v1/rejections", "Origin", test.origin, "X-Api-Key", "acme").header
 		preflight := a.request(http.MethodOptions, "/api/v1/rejections", "Origin", test.origin,
 			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key").header
@@ -135,7 +137,7 @@ func TestOwns(t *testing.T) {
 // is not ready.
 func TestServer_DatabaseAway(t *testing.T) {
 	t.Parallel()
-	a := &fixture{TB: t}
+	a := &fixture{TB: t, now: time.Now}
 	a.open("postgres://nobody:hidden@127.0.0.1:1/nowhere", query.Options{})
 	for _, target := range []string{"/api/v1/sessions/tour", "/api/v1/rejections"} {
 		got := a.get("acme", target)

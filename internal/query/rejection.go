@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
 )
 
@@ -52,7 +53,7 @@ type rejectionBody struct {
 func (s *Server) getRejections(ctx context.Context, x *exchange) error {
 	p := parametersOf(x, "session", "code", "from", "until", "limit", "cursor")
 	filter := postgres.RejectionFilter{
-		Tenant: x.tenant, Session: p.text("session", maxSession), Code: p.text("code", maxCode),
+		Tenant: x.Tenant, Session: p.text("session", maxSession), Code: p.text("code", maxCode),
 		From: p.instant("from"), Until: p.instant("until"),
 		Limit: p.number("limit", 1, postgres.MaxRejections, defaultRejections),
 	}
@@ -63,7 +64,7 @@ func (s *Server) getRejections(ctx context.Context, x *exchange) error {
 	if cursor != "" {
 		after, err := decodeCursor(cursor, &filter)
 		if err != nil {
-			return refused(codeInvalidCursor, "The cursor does not belong to this listing. Take next_cursor of the page before, with the same parameters.")
+			return gate.Refused(codeInvalidCursor, "The cursor does not belong to this listing. Take next_cursor of the page before, with the same parameters.")
 		}
 		filter.After = after
 	}
@@ -84,7 +85,7 @@ func (s *Server) getRejections(ctx context.Context, x *exchange) error {
 		filter.After = next
 		body.NextCursor = new(encodeCursor(&filter))
 	}
-	return x.show(http.StatusOK, body)
+	return x.Show(http.StatusOK, body)
 }
 
 func rejectionAnswer(r *postgres.Rejection) rejectionBody {

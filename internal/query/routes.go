@@ -7,21 +7,20 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/nexero-vr/nexero/internal/gate"
 )
 
-// Names of the routes in logs and metrics. A path that a client made up is
-// never a label.
+// Names of the routes in logs and metrics, beside those of [gate].
 const (
 	routeSession    = "session"
 	routeRejections = "rejections"
-	routeLive       = "livez"
 	routeReady      = "readyz"
 	routeRoot       = "root"
-	routeOther      = "other"
 )
 
 //nolint:gochecknoglobals // a table that never changes
-var routes = []string{routeSession, routeRejections, routeLive, routeReady, routeRoot, routeOther}
+var routes = []string{routeSession, routeRejections, routeReady, routeRoot}
 
 // Where the reads are.
 const (
@@ -44,7 +43,8 @@ const methods = "GET, HEAD"
 func (s *Server) router() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.Pre(secure(), s.crossOrigin(), cleanPath)
+	e.Pre(s.guard.Secure(), cleanPath)
+	e.Use(s.guard.CrossOrigin())
 	e.HTTPErrorHandler = s.unrouted
 	for _, r := range []struct {
 		path, name string
@@ -53,7 +53,7 @@ func (s *Server) router() *echo.Echo {
 		{pathSessions + "/:id", routeSession, s.reading(s.getSession)},
 		{pathRejections, routeRejections, s.reading(s.getRejections)},
 		// Uptime probes use HEAD.
-		{"/livez", routeLive, s.getLive},
+		{"/livez", gate.RouteLive, s.getLive},
 		{"/readyz", routeReady, s.getReady},
 		{"/", routeRoot, s.getRoot},
 	} {
@@ -78,9 +78,7 @@ func (s *Server) Routes() []string {
 
 // getOptions answers which methods a path has.
 func getOptions(x *exchange) error {
-	x.response.Header().Set("Allow", "OPTIONS, "+methods)
-	x.status = http.StatusNoContent
-	x.response.WriteHeader(http.StatusNoContent)
+	x.Offer(methods)
 	return nil
 }
 
@@ -101,12 +99,12 @@ func cleanPath(next echo.HandlerFunc) echo.HandlerFunc {
 // unrouted answers what the router has no handler for.
 func (s *Server) unrouted(err error, c echo.Context) {
 	// serve answers errors itself and returns none.
-	_ = s.serve(routeOther, func(*exchange) error {
+	_ = s.serve(gate.RouteOther, func(*exchange) error {
 		if errors.Is(err, echo.ErrNotFound) {
-			return refused(codeNotFound, "There is nothing at this path.")
+			return gate.Refused(gate.NotFound, "There is nothing at this path.")
 		}
 		if errors.Is(err, echo.ErrMethodNotAllowed) {
-			return refused(codeMethodNotAllowed, "This path does not take this method; the header Allow says which it takes.")
+			return gate.Refused(gate.MethodNotAllowed, "This path does not take this method; the header Allow says which it takes.")
 		}
 		return err
 	})(c)

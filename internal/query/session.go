@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
 )
 
@@ -87,15 +88,15 @@ func (s *Server) getSession(ctx context.Context, x *exchange) error {
 	if plain, err := url.PathUnescape(id); err == nil {
 		id = plain
 	}
-	session, err := s.deps.Reads.Session(ctx, x.tenant, id)
+	session, err := s.deps.Reads.Session(ctx, x.Tenant, id)
 	switch {
 	case errors.Is(err, postgres.ErrNoSession):
-		return refused(codeUnknownSession, "There is no such session. One that has just begun appears some seconds after its first event.")
+		return gate.Refused(gate.UnknownSession, "There is no such session. One that has just begun appears some seconds after its first event.")
 	case err != nil:
 		return s.failed(err)
 	}
 	x.rows = 1
-	return x.show(http.StatusOK, sessionAnswer(&session))
+	return x.Show(http.StatusOK, sessionAnswer(&session))
 }
 
 func sessionAnswer(s *postgres.Session) sessionBody {

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/daemon"
+	"github.com/nexero-vr/nexero/internal/front"
 	"github.com/nexero-vr/nexero/internal/lifecycle"
 	"github.com/nexero-vr/nexero/internal/obs"
 	"github.com/nexero-vr/nexero/internal/postgres"
@@ -48,10 +48,9 @@ type Query struct {
 	conn   *queue.Conn
 	keys   *apikey.Watcher
 	server *query.Server
-	// http and listener are nil where another server has the address.
-	http     *http.Server
-	requests daemon.Requests
-	listener net.Listener
+	pace   *front.Pace
+	// front is nil where another server has the address.
+	front *front.Front
 }
 
 // New connects to the queue, makes sure that there is a bucket of keys, and
@@ -61,17 +60,19 @@ func New(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheu
 	if err != nil {
 		return nil, err
 	}
-	q.http = query.NewHTTPServer(q.requests.Count(q.server.Handler()), optionsOf(cfg), log)
-	q.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Front.Listen)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for clients: %w", err), q.abandon(ctx))
+	server := query.NewHTTPServer(q.server.Handler(), optionsOf(cfg), log)
+	if q.front, err = front.Open(ctx, cfg.Front.Listen, &cfg.Exposure, server, q.server.Limit, log); err != nil {
+		return nil, errors.Join(err, q.abandon(ctx))
 	}
 	return q, nil
 }
 
 // NewGuest is New without a listener: [Query.Handler] is served on the address
-// of another server, which is stopped before.
+// of another server, which is stopped before. That server bounds connections,
+// headers and time, for all of the address; rates and failed keys count here,
+// apart from those of the other server.
 func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (_ *Query, err error) {
+	options := optionsOf(cfg)
 	q := &Query{log: log, drain: cfg.Process.DrainTimeout}
 	defer func() {
 		if err != nil {
@@ -89,14 +90,19 @@ func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prom
 	}
 	q.server, err = query.New(query.Deps{
 		Reads: q.reader,
-		Authenticate: func(key string) (apikey.Record, error) {
-			return q.keys.Authenticate(key, apikey.ScopeRead)
+		Authenticate: func(key string) (tenant, keyID string, err error) {
+			record, err := q.keys.Authenticate(key, apikey.ScopeRead)
+			return record.Tenant, record.ID, err
 		},
 		Log: log, Registerer: reg,
-		Ready:   map[string]func() error{"database": q.reader.Ready, "keys": q.keys.Ready},
-		Version: version.Get().Version,
-	}, optionsOf(cfg))
-	return q, err
+		Ready: map[string]func() error{"database": q.reader.Ready, "keys": q.keys.Ready},
+		Now:   time.Now, Version: version.Get().Version,
+	}, *options)
+	if err != nil {
+		return nil, err
+	}
+	q.pace = front.NewPace(options.Rates, q.server.SetRates)
+	return q, nil
 }
 
 // Service builds the read API as a service of its own.
@@ -105,12 +111,13 @@ func Service(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prome
 	if err != nil {
 		return daemon.Service[config.Query]{}, err
 	}
-	return daemon.Service[config.Query]{Run: q.Run, Checks: q.Checks(), StopDeadline: q.StopDeadline()}, nil
+	return daemon.Service[config.Query]{Run: q.Run, Checks: q.Checks(), StopDeadline: q.StopDeadline(), Reload: q.Reload}, nil
 }
 
-func optionsOf(cfg *config.Query) query.Options {
-	options := query.Options{
-		MaxInFlight: cfg.Reading.MaxInFlight, RequestTimeout: cfg.Reading.RequestTimeout, CORSOrigins: cfg.Front.CORSOrigins,
+func optionsOf(cfg *config.Query) *query.Options {
+	options := &query.Options{
+		Exposure: front.Exposure(&cfg.Exposure), Rates: front.Rates(&cfg.Rates),
+		MaxInFlight: cfg.Reading.MaxInFlight, RequestTimeout: cfg.Reading.RequestTimeout,
 	}
 	// Posting without a key is one thing, reading another.
 	if cfg.Reading.AnonymousRead {
@@ -144,10 +151,30 @@ func (q *Query) watchKeys(ctx context.Context, cfg *config.Query, reg prometheus
 
 // Addr is the address that is listened on, "" for a guest.
 func (q *Query) Addr() string {
-	if q.listener == nil {
+	if q.front == nil {
 		return ""
 	}
-	return q.listener.Addr().String()
+	return q.front.Addr()
+}
+
+// URL is where clients on this machine reach the read API, "" for a guest.
+func (q *Query) URL() string {
+	if q.front == nil {
+		return ""
+	}
+	return q.front.URL()
+}
+
+// Favour lets one more key ask at the higher rates, whatever is reloaded. It is for a pipeline that
+// makes its own key, and comes before Run.
+func (q *Query) Favour(keyID string) error {
+	return q.pace.Favour(keyID)
+}
+
+// Reload takes over the rates of cfg and nothing else. It is called by one
+// goroutine at a time, during Run.
+func (q *Query) Reload(_ context.Context, cfg *config.Query) error {
+	return q.pace.Set(front.Rates(&cfg.Rates))
 }
 
 // Handler answers the requests for the paths of [Query.Owns].
@@ -173,25 +200,17 @@ func (q *Query) Run(ctx context.Context) error {
 	group.Add(lifecycle.Service{Name: "queue connection", Stop: q.conn.Close, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "key watcher", Run: q.keys.Run, Deadline: closeTimeout})
 	group.Add(lifecycle.Service{Name: "database watch", Run: q.reader.Run, Deadline: closeTimeout})
-	if q.http != nil {
-		group.Add(lifecycle.Service{Name: "http server", Run: q.serve, Stop: q.stopServing, Deadline: q.drain})
+	if q.front != nil {
+		group.Add(lifecycle.Service{
+			Name: "http server", Deadline: q.drain,
+			Run: func(context.Context) error { return q.front.Serve() },
+			Stop: func(ctx context.Context) error {
+				q.server.StopAccepting()
+				return q.front.Stop(ctx)
+			},
+		})
 	}
 	return group.Run(ctx)
-}
-
-func (q *Query) serve(context.Context) error {
-	err := q.http.Serve(q.listener)
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-// stopServing lets the server finish its requests until ctx ends, and cuts off
-// those that are left, so that the pool does not wait for them.
-func (q *Query) stopServing(ctx context.Context) error {
-	q.server.StopAccepting()
-	return q.requests.Stop(ctx, q.http)
 }
 
 // StopDeadline is the longest time that Run takes after its context has ended.

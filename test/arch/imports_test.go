@@ -23,10 +23,13 @@ var mayImport = map[string][]string{
 	"internal/facts":    {"internal/event"},
 
 	// The stages. Each declares the few interfaces that it needs.
-	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/apikey", "internal/crashpoint"},
+	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/gate", "internal/crashpoint"},
 	"internal/worker": {"internal/event", "internal/envelope", "internal/crashpoint"},
 	"internal/rollup": {"internal/event", "internal/facts", "internal/crashpoint"},
-	"internal/query":  {"internal/postgres", "internal/apikey"},
+	"internal/query":  {"internal/postgres", "internal/gate"},
+
+	// Before the stages that listen.
+	"internal/gate": {"internal/apikey"},
 
 	// What stages are plugged into.
 	"internal/apikey":   {},
@@ -48,9 +51,10 @@ var mayImport = map[string][]string{
 
 	// Where stages meet, and what the services' processes have in common.
 	"internal/daemon":  {"internal/config", "internal/obs", "internal/lifecycle", "internal/version"},
-	"internal/ingestd": append([]string{"internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue", "internal/crashpoint"}, around...),
+	"internal/front":   {"internal/gate", "internal/daemon", "internal/config"},
+	"internal/ingestd": append([]string{"internal/gate", "internal/front", "internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue", "internal/crashpoint"}, around...),
 	"internal/workerd": append([]string{"internal/event", "internal/envelope", "internal/worker", "internal/rollup", "internal/queue", "internal/postgres", "internal/crashpoint"}, around...),
-	"internal/queryd":  append([]string{"internal/query", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
+	"internal/queryd":  append([]string{"internal/gate", "internal/front", "internal/query", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
 	"internal/local":   append([]string{"internal/devstack", "internal/ingestd", "internal/workerd", "internal/queryd", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
 
 	// Programs: configuration in, run, exit status out.
@@ -84,7 +88,7 @@ const anything = "..."
 // onlyIn says where a library may be imported outside tests. A library that is
 // here stays replaceable: leaving it is a change to those packages.
 var onlyIn = map[string][]string{
-	"github.com/labstack/echo/v4":                {"internal/ingest", "internal/ingestd", "internal/query", "internal/queryd", "internal/local"},
+	"github.com/labstack/echo/v4":                {"internal/gate", "internal/ingest", "internal/query"},
 	"github.com/jackc/pgx/v5":                    {"internal/postgres", "internal/devstack", "internal/testkit", "test/e2e", "test/chaos", "test/bench", "test/cluster"},
 	"github.com/jackc/tern/v2":                   {"internal/postgres"},
 	"github.com/nats-io/nats.go":                 {"internal/queue", "internal/apikey", "internal/devstack", "internal/testkit"},

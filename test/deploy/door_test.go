@@ -104,7 +104,9 @@ func TestCompose_TrustsItsProxyOnly(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	subnet := p.Networks["front"].Ipam.Config[0].Subnet
-	if got := p.Services["ingest"].Environment["NEXERO_TRUSTED_PROXIES"]; got == nil || *got != subnet {
-		t.Errorf("ingest does not trust %s, the network that it shares with Caddy", subnet)
+	for _, name := range []string{"ingest", "query"} {
+		if got := p.Services[name].Environment["NEXERO_TRUSTED_PROXIES"]; got == nil || *got != subnet {
+			t.Errorf("%s does not trust %s, the network that it shares with Caddy", name, subnet)
+		}
 	}
 }
