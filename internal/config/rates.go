@@ -29,7 +29,7 @@ func (r *Rates) Validate() error {
 	return nil
 }
 
-// ByteRates are how much clients may send, beside [Rates].
+// ByteRates are how much clients may send in bodies, beside how often.
 type ByteRates struct {
 	Key     Bytes `name:"key_bytes_per_second" default:"32MiB" min:"1KiB" max:"1TiB" reload:"true" help:"Bytes of inflated bodies a second for one API key, on each replica."`
 	Address Bytes `name:"address_bytes_per_second" default:"8MiB" min:"1KiB" max:"1TiB" reload:"true" help:"Bytes of inflated bodies a second for one API key from one client address, on each replica."`

@@ -92,7 +92,7 @@ func (o *Options) allKinds() map[string]Kind {
 const problemType = "urn:nexero:problem:"
 
 // Problem is a refusal on its way to the client, and an error until then.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so, and so do answers and metrics
 	// Kind is the code of its [Kind].
 	Kind string
 	// Code is Kind, or a more exact code of the service's own.

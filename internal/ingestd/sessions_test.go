@@ -65,12 +65,12 @@ func (c *client) ask(t *testing.T, method, path, body string) (status int, answe
 
 func (c *client) send(t *testing.T, method, path, body string) (status int, header http.Header, answer []byte) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.edge.Addr()+path, strings.NewReader(body)) //nolint:gosec // the edge under test
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.edge.Addr()+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Api-Key", c.key)
-	response, err := http.DefaultClient.Do(request) //nolint:gosec // the edge under test
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
