@@ -24,6 +24,16 @@ func serveEdge(t *testing.T, e *edge) string {
 	return serveOn(t, e, listener)
 }
 
+// serveBounded is serveEdge with the limits on connections.
+func serveBounded(t *testing.T, e *edge) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, e, e.Limit(listener))
+}
+
 func serveOn(t *testing.T, e *edge, listener net.Listener) string {
 	t.Helper()
 	server := NewHTTPServer(e.Handler(), e.options, slog.New(slog.NewJSONHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
