@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/url"
@@ -42,7 +41,7 @@ func newFreezer(t *testing.T, address string) *freezer {
 			if err != nil {
 				return
 			}
-			server, err := new(net.Dialer).DialContext(context.Background(), "tcp", target)
+			server, err := new(net.Dialer).DialContext(t.Context(), "tcp", target)
 			if err != nil || !f.keep(client, server) {
 				_ = client.Close()
 				continue

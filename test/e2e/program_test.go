@@ -80,7 +80,7 @@ func up(t *testing.T, dataDir string, settings []string, args ...string) *proces
 func start(t *testing.T, name string, settings []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, output: new(output), ended: make(chan struct{})}
-	p.command = exec.Command(filepath.Join(programs, name), args...) //nolint:gosec // ours
+	p.command = exec.Command(filepath.Join(programs, name), args...)
 	p.command.Stdout, p.command.Stderr = p.output, p.output
 	p.command.Env = append(environment(), settings...)
 	if err := p.command.Start(); err != nil {
@@ -213,7 +213,7 @@ func nexero(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, filepath.Join(programs, "nexero"), args...) //nolint:gosec // ours
+	command := exec.CommandContext(ctx, filepath.Join(programs, "nexero"), args...)
 	command.Env = environment()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
