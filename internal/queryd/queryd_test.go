@@ -205,7 +205,24 @@ const (
 	reading = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nexero-query' AND query LIKE '%rejected_events%' AND state = 'active' AND datname = current_database()`
 )
 
-// load starts n reads of a second each and waits until all are at work.
+// lock keeps all reads of rejections waiting until release.
+func lock(t *testing.T, database string) (release func()) {
+	t.Helper()
+	db, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), "BEGIN; LOCK TABLE nexero.rejected_events IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := db.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// load starts n reads and waits until all are at work.
 func (r *running) load(database, key string, n int) (answers chan int) {
 	r.Helper()
 	answers = make(chan int, n)
@@ -237,17 +254,20 @@ func (r *running) load(database, key string, n int) (answers chan int) {
 func TestQuery_StopsUnderLoad(t *testing.T) {
 	t.Parallel()
 	nats, database := testkit.NATS(t), testkit.Database(t)
-	r := run(t, settings(t, nats, database, "NEXERO_READ_MAX_CONNS=4"))
+	r := run(t, settings(t, nats, database, "NEXERO_READ_MAX_CONNS=4",
+		"NEXERO_READ_STATEMENT_TIMEOUT=1m", "NEXERO_READ_REQUEST_TIMEOUT=1m"))
 	r.awaitReady()
 	exec(t, database, oneRejection)
 	key, _, _ := r.key("acme", apikey.ScopeRead)
 	if status, code := r.code(key, "/api/v1/rejections"); status != http.StatusOK {
 		t.Fatalf("%d %v", status, code)
 	}
-	exec(t, database, slowly)
+	release := lock(t, database)
 	answers := r.load(database, key, 4)
 	begun := time.Now()
 	r.stop()
+	r.await("the stop to begin", func() bool { return r.server.Accepting() != nil })
+	release()
 	for range 4 {
 		if status := <-answers; status != http.StatusOK {
 			t.Errorf("a read under way is answered %d", status)
