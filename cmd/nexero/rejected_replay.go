@@ -33,6 +33,10 @@ twice, whatever clients repeat meanwhile. What is still bad stays, with its new
 reason. Bodies that nobody could read are left alone: their clients were told,
 and only the beginning was kept.
 
+Events that are too old to be checked may be stored already. They are left alone
+unless --code too_old_to_check asks for them: do that only if you know that they
+were never loaded.
+
 --damaged loads the queue messages that were not loaded whole instead, such as
 after an upgrade to a version that can read them.`,
 		Args: cobra.MaximumNArgs(1),

@@ -48,6 +48,11 @@ const (
 	ReceivedTooOld Code = "received_too_old"
 	// ReceivedInFuture is a batch stamped later than tomorrow.
 	ReceivedInFuture Code = "received_in_future"
+	// TooOldToCheck is a batch received so long ago that the ledger cannot say any
+	// more whether it, or the batch that it repeats, is stored: as one from an old
+	// copy of the queue. Storing it can count it twice, so only an operator who
+	// names this code does.
+	TooOldToCheck Code = "too_old_to_check"
 	// BatchIDReused is a batch whose id was used before for other content.
 	BatchIDReused Code = "batch_id_reused"
 )
@@ -73,6 +78,7 @@ var codes = map[Code]bool{ //nolint:gochecknoglobals // a table that never chang
 	RefusedByDatabase: false,
 	ReceivedTooOld:    false,
 	ReceivedInFuture:  false,
+	TooOldToCheck:     false,
 	BatchIDReused:     false,
 }
 

@@ -2,7 +2,8 @@ package postgres
 
 // ledgerChecks are the rules that ledger and rows keep. @kept is the first
 // instant of which no event has been dropped, @rejected_kept the same of
-// rejected_events. A ledger row is written again by a repeat that leaves other
+// rejected_events; no batch with rows received from @ledger_kept on has left the
+// ledger, and none that was written from @forgotten on has lost a repeat. A ledger row is written again by a repeat that leaves other
 // rejections as old as they are, so these are dated by its receipt.
 func ledgerChecks() []check {
 	return []check{
@@ -15,7 +16,7 @@ FROM nexero.batches b
 LEFT JOIN (SELECT batch_no, count(*) AS n, count(clock_shift_ms) AS corrected,
                   count(*) FILTER (WHERE received_at - occurred_at > @late_after::interval) AS late
            FROM nexero.events GROUP BY batch_no) e USING (batch_no)
-WHERE b.received_at >= @kept
+WHERE b.received_at >= @kept AND b.written_at >= @forgotten
   AND NOT EXISTS (SELECT FROM nexero.batch_repeats r WHERE r.batch_id = b.batch_id AND r.received_at < @kept)
   AND (b.accepted <> coalesce(e.n, 0) OR b.late <> coalesce(e.late, 0) OR b.corrected <> coalesce(e.corrected, 0))`},
 
@@ -28,7 +29,8 @@ FROM (SELECT batch_no, received_at, count(*) AS n, min(event_index) AS lowest, m
 LEFT JOIN nexero.batches b USING (batch_no)
 LEFT JOIN (SELECT DISTINCT batch_id, received_at FROM nexero.batch_repeats) r
        ON r.batch_id = b.batch_id AND r.received_at = e.received_at
-WHERE e.lowest < 0 OR e.highest >= @positions OR (e.received_at <> b.received_at AND r.batch_id IS NULL)`},
+WHERE e.lowest < 0 OR e.highest >= @positions
+   OR (e.received_at <> b.received_at AND r.batch_id IS NULL AND b.written_at >= @forgotten)`},
 
 		// Counted first and named afterwards: there can be as many as there are events.
 		{"an event is in one place once", `
@@ -62,7 +64,7 @@ FROM (SELECT batch_no, session_no, count(*) AS n, max(received_at) AS received_a
       FROM nexero.events GROUP BY batch_no, session_no) e
 LEFT JOIN nexero.batches b USING (batch_no)
 LEFT JOIN nexero.sessions s USING (session_no)
-WHERE (b.batch_id IS NULL AND e.received_at >= @kept) OR s.session_id IS NULL OR b.tenant_id <> s.tenant_id`},
+WHERE (b.batch_id IS NULL AND e.received_at >= @ledger_kept) OR s.session_id IS NULL OR b.tenant_id <> s.tenant_id`},
 
 		{"reports have their batch and session", `
 SELECT 'report of batch no. ' || r.batch_no,
@@ -73,7 +75,7 @@ SELECT 'report of batch no. ' || r.batch_no,
 FROM nexero.session_reports r
 LEFT JOIN nexero.batches b USING (batch_no)
 LEFT JOIN nexero.sessions s USING (session_no)
-WHERE (b.batch_id IS NULL AND r.received_at >= @kept) OR b.batch_id <> r.batch_id
+WHERE (b.batch_id IS NULL AND r.received_at >= @ledger_kept) OR b.batch_id <> r.batch_id
    OR s.session_id IS NULL OR b.tenant_id <> s.tenant_id`},
 
 		{"rejections have their tenant and session", `
@@ -96,6 +98,12 @@ WHERE t.name IS NULL
    OR class <> CASE WHEN event_type = @pose OR (event_type = @gaze AND coalesce(duration_ms, 0) = 0)
                     THEN @class_pose::smallint ELSE @class_other::smallint END
 GROUP BY event_type, class`},
+
+		{"repeats have their batch", `
+SELECT 'repeat ' || r.receipt_id || ' of batch ' || r.batch_id, 'there is no such batch'
+FROM nexero.batch_repeats r
+LEFT JOIN nexero.batches b USING (batch_id)
+WHERE b.batch_id IS NULL`},
 
 		{"a batch has a number of its own", `
 SELECT 'batch no. ' || batch_no, count(*) || ' batches have it'

@@ -68,9 +68,11 @@ const ledgerCertain = 30 * 24 * time.Hour
 // after any of them the message is where it was.
 func (s *Store) LoadDamaged(ctx context.Context, digest [32]byte) (LoadResult, error) {
 	var message []byte
-	var now time.Time
-	const query = "SELECT message, clock_timestamp() FROM nexero.damaged_messages WHERE digest = $1"
-	err := s.pool.QueryRow(ctx, query, digest[:]).Scan(&message, &now)
+	var certain time.Time
+	const query = `
+SELECT message, greatest(clock_timestamp() - $2::interval, (` + readHorizon + `))
+FROM nexero.damaged_messages WHERE digest = $1`
+	err := s.pool.QueryRow(ctx, query, digest[:], ledgerCertain).Scan(&message, &certain)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return LoadResult{}, ErrNoMessage
 	}
@@ -81,7 +83,7 @@ func (s *Store) LoadDamaged(ctx context.Context, digest [32]byte) (LoadResult, e
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("%w: %w", ErrStillDamaged, err)
 	}
-	oldest := event.MicrosOf(now.Add(-ledgerCertain))
+	oldest := event.MicrosOf(certain)
 	for i := range batches {
 		if batches[i].ReceivedAt < oldest {
 			return LoadResult{}, fmt.Errorf("%w: batch %s was received at %s", ErrTooOldToCheck, batches[i].ID, batches[i].ReceivedAt.Time())

@@ -29,7 +29,7 @@ func (d *delivery) newEntry(id event.UUID) *entry {
 	b := d.batch
 	e := &entry{id: id, receipt: b.ReceiptID, digest: b.Digest, tenant: d.tenant, receivedAt: b.ReceivedAt}
 	for i := range b.Rejected {
-		e.reject(b.Rejected[i].Index, b.Rejected[i].Code)
+		e.reject(b.Rejected[i].Index, d.sentCode(&b.Rejected[i]))
 	}
 	if d.refuse == "" {
 		e.accepted, e.late, e.corrected = b.RowCount(), b.Late, b.Corrected
@@ -42,6 +42,16 @@ func (d *delivery) newEntry(id event.UUID) *entry {
 		e.reject(wholeBody, d.refuse)
 	}
 	return e
+}
+
+// sentCode is why an event that the edge rejected is kept. Of a batch that is too
+// old to be checked not even such an event may be added by a repeat: it may have
+// been, before.
+func (d *delivery) sentCode(sent *event.Rejection) event.Code {
+	if d.refuse == event.TooOldToCheck {
+		return d.refuse
+	}
+	return sent.Code
 }
 
 // settleBatches begins the transaction and decides what every delivery is: the
@@ -100,6 +110,9 @@ func (l *load) settle(ctx context.Context, deliveries []*delivery, begin bool, k
 		switch {
 		case e.fresh && owners[e.id] == d:
 			d.entry = e
+			if l.tooOldToCheck(d) {
+				l.setTooOldAside(d, e)
+			}
 			l.own(d)
 		case e.digest != d.batch.Digest:
 			reused = append(reused, d)

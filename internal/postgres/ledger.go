@@ -96,8 +96,12 @@ ON CONFLICT DO NOTHING
 RETURNING batch_id, batch_no`
 
 // insertBatches writes the candidates that the ledger does not know, and marks
-// them fresh. It waits for transactions that are writing one of the same ids.
-// begin starts the transaction in the same round trip.
+// them fresh. It waits for transactions that are writing or deleting one of the
+// same ids. begin starts the transaction in the same round trip.
+//
+// The horizon is read after the INSERT, by a statement of its own: whoever has
+// deleted a row that the INSERT missed had moved the horizon by then. Read
+// before, it would say nothing about what is deleted in between.
 func (l *load) insertBatches(ctx context.Context, candidates []*entry, begin bool) error {
 	sortEntries(candidates)
 	byID := make(map[event.UUID]*entry, len(candidates))
@@ -116,6 +120,12 @@ func (l *load) insertBatches(ctx context.Context, candidates []*entry, begin boo
 			e.batchNo, e.fresh = batchNo, true
 			return nil
 		})
+		return err
+	})
+	batch.Queue(readHorizon).QueryRow(func(row pgx.Row) error {
+		var horizon time.Time
+		err := row.Scan(&horizon)
+		l.horizon = event.MicrosOf(horizon)
 		return err
 	})
 	return l.conn.SendBatch(ctx, &batch).Close()
@@ -150,7 +160,8 @@ WHERE batch_id = ANY($1)
 ORDER BY batch_id
 FOR UPDATE`
 
-// errEntryGone is a ledger row that was deleted between two statements.
+// errEntryGone is a ledger row that was deleted between two statements: the load
+// begins again and finds it new, and the horizon moved.
 var errEntryGone = errors.New("a batch left the ledger while it was looked up")
 
 // lockBatches reads the rows of candidates that were there before, and keeps
@@ -211,11 +222,13 @@ SET written_at = now(), accepted = $2, late = $3, corrected = $4, rejected_index
 WHERE batch_id = $1`
 
 // queueUpdates writes back entries that changed since they were read or
-// inserted. All of them are locked already.
+// inserted, and renews those that were repeated: the row stays for as long as
+// the repeat, in an older copy of the queue, may come again. All of them are
+// locked already.
 func (l *load) queueUpdates(batch *pgx.Batch) {
 	sortEntries(l.entries)
 	for _, e := range l.entries {
-		if !e.dirty {
+		if !e.dirty && e.repeats == 0 {
 			continue
 		}
 		indexes, codes := e.arrays()

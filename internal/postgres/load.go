@@ -12,6 +12,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
 )
 
 // LoadResult counts what one load did. It is meaningful only when Load returned
@@ -19,7 +20,8 @@ import (
 type LoadResult struct {
 	// Batches that the ledger did not know, those of the next two fields included.
 	Batches int
-	// Quarantined batches were received on a day that cannot be stored.
+	// Quarantined batches were received on a day that cannot be stored, or too
+	// long ago for the ledger to tell whether they are stored already.
 	Quarantined int
 	// Reused batches came under an id that other content had taken.
 	Reused int
@@ -53,7 +55,10 @@ type load struct {
 	rejected   []rejectedEvent
 	replaced   []eventName // rows of rejected_events that something better replaces
 	fresh      freshSessions
-	result     LoadResult
+	// horizon is the time of receipt before which a batch that the ledger did not
+	// know may have been stored; 0 when nothing was ever forgotten.
+	horizon event.Micros
+	result  LoadResult
 }
 
 // Load stores batches in one transaction, each exactly once whoever else loads
@@ -73,7 +78,7 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 	defer cancel()
 	defer s.watchStalled(ctx)()
 	l, err := s.load(ctx, batches)
-	if errors.Is(err, errForgotten) {
+	if errors.Is(err, errForgotten) || errors.Is(err, errEntryGone) {
 		l, err = s.load(ctx, batches)
 	}
 	if err != nil {

@@ -188,8 +188,8 @@ func movePortion(ctx context.Context, conn *pgx.Conn) (taken int64, err error) {
 
 // qualityCheck returns one row for each number of data quality that is not what
 // ledger and repeats say: what stands in rollup.data_quality_daily and what
-// still waits in nexero.quality_changes, together. @kept is the first instant of
-// a day from which on no ledger row has been deleted.
+// still waits in nexero.quality_changes, together. @ledger_kept is the first
+// instant of a day from which on no ledger row has been deleted.
 const qualityCheck = `
 SELECT 'tenant ' || tenant_id || ' on ' || day || ': ' || measure || CASE code WHEN '' THEN '' ELSE ' ' || code END,
        CASE WHEN coalesce(counted.n, 0) = coalesce(ledger.n, 0) THEN 'a sum of 0 was not deleted'
@@ -202,7 +202,7 @@ FULL JOIN (
           SELECT tenant_id, day, measure, code, change, false FROM nexero.quality_changes) each
     GROUP BY tenant_id, day, measure, code
 ) counted USING (tenant_id, day, measure, code)
-WHERE day >= (@kept::timestamptz AT TIME ZONE 'UTC')::date
+WHERE day >= (@ledger_kept::timestamptz AT TIME ZONE 'UTC')::date
   AND (coalesce(counted.n, 0) <> coalesce(ledger.n, 0) OR counted.empty)`
 
 // ledgerQuality counts the ledger anew. The migration that made the sums began

@@ -19,7 +19,7 @@ import (
 // qualityDifferences is what Verify would say.
 func (f *fixture) qualityDifferences() []string {
 	f.Helper()
-	return f.lines(postgres.QualityCheck, pgx.NamedArgs{"kept": time.Time{}})
+	return f.lines(postgres.QualityCheck, pgx.NamedArgs{"ledger_kept": time.Time{}})
 }
 
 func (f *fixture) wantQuality(want ...string) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,10 +79,15 @@ func (l *load) reject(d *delivery, index int, code event.Code, form string, payl
 func (l *load) rejectSent(d *delivery) {
 	for i := range d.batch.Rejected {
 		sent := &d.batch.Rejected[i]
-		r := l.reject(d, sent.Index, sent.Code, formSent, []byte(sent.Raw))
+		r := l.reject(d, sent.Index, d.sentCode(sent), formSent, []byte(sent.Raw))
 		r.field, r.detail = sent.Field, sent.Detail
-		// An event that was not read may have named another session of its batch.
-		if len(d.batch.Sessions) == 1 {
+		if r.code != sent.Code {
+			r.detail = strings.TrimSuffix(string(sent.Code)+": "+sent.Detail, ": ")
+		}
+		// An event that was not read may have named another session of its batch; of
+		// one that was rejected for its session the code says so, unless it was lost.
+		sure := r.code == sent.Code || sent.Code != event.MissingSession && sent.Code != event.InvalidSession
+		if len(d.batch.Sessions) == 1 && sure {
 			r.session = sessionOf(d, 0)
 		}
 	}

@@ -19,6 +19,7 @@ type ReplayRequest struct {
 	// content has a ledger row, and so an id, of its own.
 	Batch event.UUID
 	// Code, when set, leaves out events that were rejected for another reason.
+	// Those that are too old to be checked are left alone unless it is theirs.
 	Code event.Code
 	// Index, when set, is the one event that is meant; -1 is the session report.
 	Index *int

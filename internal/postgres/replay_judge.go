@@ -85,6 +85,10 @@ func (r *replay) judgeEach(ctx context.Context, b *event.Batch) error {
 	}
 	for i := range r.waiting {
 		w := &r.waiting[i]
+		if w.code == event.TooOldToCheck && r.request.Code != event.TooOldToCheck {
+			w.judgedDetail = "it may be stored already, and nobody can check: it is replayed only when its code is asked for"
+			continue
+		}
 		switch w.form {
 		case formSent:
 			r.judgeSent(w, shifts, b, place)
@@ -143,6 +147,9 @@ func (r *replay) judgeSent(w *waiting, shifts clockShifts, b *event.Batch, place
 // keep leaves a rejected event where it is, with what is wrong with it now.
 func (r *replay) keep(w *waiting, code event.Code, field, detail string) {
 	w.judgedDetail = detail
+	if w.code == event.TooOldToCheck {
+		code = w.code // what it was set aside for has not changed
+	}
 	if code == w.code && field == w.field && detail == w.detail {
 		return
 	}

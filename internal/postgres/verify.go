@@ -77,6 +77,11 @@ type Progress struct {
 // rejectedRetention is how long rejected_events are kept.
 const rejectedRetention = 30 * 24 * time.Hour
 
+// daysUnstored are the days from the one on which a ledger row was last written to
+// the first on which no rows of its batch can have been received: the latest are
+// stamped with the next day.
+const daysUnstored = 3
+
 // maxNamedDifferences bounds Verification.Named.
 const maxNamedDifferences = 100
 
@@ -95,8 +100,9 @@ const maxNamedDifferences = 100
 // tables, and takes no longer than ctx allows.
 //
 // What retention has dropped cannot be compared: batches received before the
-// shortest retention are left out, and sealed sessions are compared with their
-// stored state. Only the live generation is verified.
+// shortest retention are left out, rows and sums of batches that the ledger may
+// have forgotten are not missed in it, and sealed sessions are compared with
+// their stored state. Only the live generation is verified.
 func (s *Store) Verify(ctx context.Context) (Verification, error) {
 	return s.VerifyWith(ctx, func(Progress) {})
 }
@@ -187,20 +193,21 @@ func (v *verifier) begin(ctx context.Context) error {
 const totalsQuery = `
 SELECT (SELECT count(*) FROM nexero.batches), (SELECT count(*) FROM nexero.events), (SELECT count(*) FROM nexero.sessions),
        (SELECT count(*) FROM nexero.rejected_events), (SELECT count(*) FROM nexero.batch_repeats WHERE NOT replayed), now(),
-       coalesce(` + liveGeneration + `, 0)`
+       coalesce(` + liveGeneration + `, 0), (SELECT written_before FROM nexero.ledger_horizon)`
 
 func (v *verifier) count(ctx context.Context) error {
-	var now time.Time
+	var now, forgotten time.Time
 	t := &v.found
-	err := v.conn.QueryRow(ctx, totalsQuery).Scan(&t.Batches, &t.Events, &t.Sessions, &t.Rejected, &t.Repeats, &now, &v.generation)
+	err := v.conn.QueryRow(ctx, totalsQuery).Scan(&t.Batches, &t.Events, &t.Sessions, &t.Rejected, &t.Repeats, &now, &v.generation, &forgotten)
 	if err != nil {
 		return err
 	}
 	// The day after the last one that retention may be dropping right now.
 	kept := windowAt(now, v.store.config.PoseRetention).oldest + 1
 	v.arguments = pgx.NamedArgs{
-		"kept": kept.start(), "rejected_kept": (windowAt(now, rejectedRetention).oldest + 1).start(),
-		"late_after": event.LateAfter, "positions": event.MaxEvents,
+		"kept": kept.start(), "ledger_kept": max(kept, dayOfTime(forgotten)+daysUnstored).start(), "forgotten": forgotten,
+		"rejected_kept": (windowAt(now, rejectedRetention).oldest + 1).start(),
+		"late_after":    event.LateAfter, "positions": event.MaxEvents,
 		"pose": int16(event.Pose), "gaze": int16(event.Gaze),
 		"class_pose": int16(event.ClassPose), "class_other": int16(event.ClassOther), "most": maxNamedDifferences,
 		"generation": v.generation,

@@ -24,7 +24,7 @@ SELECT 'touch of session no. ' || t.session_no || ' by batch no. ' || t.batch_no
 FROM nexero.session_touches t
 LEFT JOIN nexero.sessions s USING (session_no)
 WHERE s.session_no IS NULL
-   OR (t.batch_no <> 0 AND t.received_at >= @kept AND NOT EXISTS (SELECT FROM nexero.batches b WHERE b.batch_no = t.batch_no))`},
+   OR (t.batch_no <> 0 AND t.received_at >= @ledger_kept AND NOT EXISTS (SELECT FROM nexero.batches b WHERE b.batch_no = t.batch_no))`},
 
 		{"facts have their session", `
 SELECT 'facts of session no. ' || f.session_no || ' in generation ' || f.generation,

@@ -278,6 +278,7 @@ func TestVerify_SealedSessions(t *testing.T) {
 		f.beginFurnished(tt.name)
 		f.exec("UPDATE nexero.session_facts SET sealed = true WHERE session_no = " + tour)
 		f.exec("DELETE FROM nexero.batches WHERE batch_no IN (SELECT batch_no FROM nexero.events WHERE session_no = " + tour + " AND class = 0)")
+		f.exec("DELETE FROM nexero.batch_repeats WHERE batch_id NOT IN (SELECT batch_id FROM nexero.batches)")
 		f.exec("DELETE FROM nexero.events WHERE session_no = " + tour)
 		f.exec("DELETE FROM nexero.rejected_events")
 		f.exec("DELETE FROM nexero.quality_changes")

@@ -81,7 +81,7 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		},
 		{
 			"ledger row lost", "DELETE FROM nexero.batches WHERE accepted = 4",
-			"events have their batch and session", "4 events without a batch", 8,
+			"events have their batch and session", "4 events without a batch", 9,
 		},
 		{
 			"events in another tenant's session", "UPDATE nexero.events SET session_no = " + another + " WHERE event_index = 2",
@@ -109,6 +109,10 @@ func TestVerify_FindsEveryCorruption(t *testing.T) {
 		},
 		{"unknown type", "UPDATE nexero.events SET event_type = 99 WHERE event_index = 2", "types are known", "1 of a type without a name", 0},
 		{"wrong class", "UPDATE nexero.events SET class = 0 WHERE event_index = 2", "types are known", "1 in the wrong class", 0},
+		{
+			"repeat of no batch", "INSERT INTO nexero.batch_repeats (batch_id, receipt_id, received_at) VALUES (gen_random_uuid(), gen_random_uuid(), now())",
+			"repeats have their batch", "there is no such batch", 0,
+		},
 		{
 			"number given twice", "UPDATE nexero.batches SET batch_no = (SELECT batch_no FROM nexero.session_reports) WHERE batch_id = '" + id("batch", "other").String() + "'",
 			"a batch has a number of its own", "2 batches have it", 6,

@@ -10,12 +10,14 @@ import (
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
-// keepDays gives up expired days at once and then at every interval, until soft
-// ends. What fails is logged and comes again with the next round: a day that
-// stays too long is no reason to stop anything.
+// keepDays gives up expired days and ledger rows at once and then at every
+// interval, until soft ends. What fails is logged and comes again with the next
+// round: what stays too long is no reason to stop anything.
 func (r *Roller) keepDays(soft, hard context.Context) {
 	for {
 		r.expire(soft, hard)
+		// After the days of rejected events, for which the ledger keeps their rows.
+		r.forgetBatches(soft, hard)
 		if !wait(soft, r.opts.RetentionInterval) {
 			return
 		}
@@ -49,6 +51,24 @@ func (r *Roller) expire(soft, hard context.Context) {
 			continue
 		}
 		r.metrics.dropped.Inc()
+	}
+}
+
+// forgetBatches deletes ledger rows a few at a time until there are none left to
+// delete, or the queue does not say how far back its messages go.
+func (r *Roller) forgetBatches(soft, hard context.Context) {
+	var last time.Time
+	for r.yield(soft, last) {
+		rows, err := r.forget(hard)
+		last = time.Now()
+		if err != nil {
+			r.retentionFailed(hard, workForgetting, facts.Expired{Partition: "batches"}, err)
+			return
+		}
+		r.metrics.forgotten.Add(float64(rows))
+		if rows == 0 {
+			return
+		}
 	}
 }
 

@@ -151,3 +151,49 @@ func TestRetention_Stops(t *testing.T) {
 		}
 	})
 }
+
+// Ledger rows go a few at a time, until none are left; when the queue does not
+// say how far back it goes, the next round tries again.
+func TestRetention_Forgets(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{}, func(b *bench) {
+		b.store.ledger = 50
+		b.store.fault = failing("forget", time.Now().Add(30*time.Minute), fault{err: errBroken})
+		b.start()
+		b.pass(59 * time.Minute)
+		if b.store.ledger != 50 || b.log.count("longer than they should") != 1 {
+			b.Errorf("%d rows left, logged %d times", b.store.ledger, b.log.count("longer than they should"))
+		}
+		b.wantReady("")
+		b.pass(2 * time.Minute)
+		b.wantCount("forgotten", b.roller.metrics.forgotten, 50)
+		b.store.ledger = 1
+		b.pass(time.Hour)
+		b.wantCount("forgotten", b.roller.metrics.forgotten, 51)
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// rule 10: a stop does not wait for the last row.
+func TestRetention_StopsForgetting(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{}, func(b *bench) {
+		b.store.ledger = 7000
+		b.store.fault = func(operation string, _ []int64) *fault {
+			if operation == "forget" {
+				return &fault{takes: time.Second}
+			}
+			return nil
+		}
+		b.start()
+		b.pass(10500 * time.Millisecond)
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+		if b.store.ledger < 7000-7*12 {
+			b.Errorf("%d rows left", b.store.ledger)
+		}
+	})
+}

@@ -17,6 +17,11 @@ import (
 type Deps struct {
 	Store   Store
 	Archive Archive
+	// Forget deletes some rows of the ledger that nothing in the queue can need
+	// any more, and returns how many: 0 when there are none left, an error and
+	// none when that cannot be known. One goroutine calls it at a time, here and in
+	// any number of processes.
+	Forget func(ctx context.Context) (rows int64, err error)
 	// Behind reports whether loads should come first. It is called before each
 	// roll-up, from all loops: it answers at once, as a rule from memory.
 	Behind func(ctx context.Context) bool
@@ -31,6 +36,7 @@ type Deps struct {
 type Roller struct {
 	store    Store
 	archive  Archive
+	forget   func(ctx context.Context) (int64, error)
 	behind   func(ctx context.Context) bool
 	classify func(error) Class
 	log      *slog.Logger
@@ -44,7 +50,7 @@ type Roller struct {
 
 // New checks deps and opts and registers the metrics. Nothing runs yet.
 func New(deps Deps, opts Options) (*Roller, error) {
-	if deps.Store == nil || deps.Archive == nil || deps.Behind == nil || deps.Classify == nil ||
+	if deps.Store == nil || deps.Archive == nil || deps.Forget == nil || deps.Behind == nil || deps.Classify == nil ||
 		deps.Log == nil || deps.Registerer == nil {
 		return nil, errors.New("rollup: a dependency is missing")
 	}
@@ -57,7 +63,7 @@ func New(deps Deps, opts Options) (*Roller, error) {
 		return nil, fmt.Errorf("rollup: register metrics: %w", err)
 	}
 	return &Roller{
-		store: deps.Store, archive: deps.Archive, behind: deps.Behind, classify: deps.Classify,
+		store: deps.Store, archive: deps.Archive, forget: deps.Forget, behind: deps.Behind, classify: deps.Classify,
 		log: deps.Log, opts: opts, metrics: metrics,
 		state: state{log: deps.Log, metrics: metrics},
 	}, nil

@@ -30,6 +30,7 @@ type modelStore struct {
 	partitions []facts.Expired
 	dropped    []string
 	customers  int
+	ledger     int64 // rows that may be forgotten
 	violations []string
 }
 
@@ -333,6 +334,20 @@ func (s *modelStore) Expired(ctx context.Context) ([]facts.Expired, error) {
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call{s.now(), "expired", nil, f.err})
 	return slices.Clone(s.partitions), f.err
+}
+
+// forget is Deps.Forget, seven rows at a time.
+func (s *modelStore) forget(ctx context.Context) (int64, error) {
+	f := s.faultOf(ctx, "forget", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, call{s.now(), "forget", nil, f.err})
+	rows := min(s.ledger, 7)
+	if f.err != nil {
+		return 0, f.err
+	}
+	s.ledger -= rows
+	return rows, nil
 }
 
 // Drop implements Archive.

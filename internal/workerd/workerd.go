@@ -99,12 +99,26 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer) (err error) {
 	queued := &backlog{status: w.conn.Status, after: cfg.Rollup.YieldAfter, messages: cfg.Loading.GatherMessages}
 	w.roller, err = rollup.New(rollup.Deps{
-		Store: w.store, Archive: w.store, Behind: queued.behind, Classify: classifyRollup, Log: w.log, Registerer: reg,
+		Store: w.store, Archive: w.store, Forget: w.forgetBatches, Behind: queued.behind, Classify: classifyRollup,
+		Log: w.log, Registerer: reg,
 	}, rollup.Options{
 		Loops: cfg.Rollup.Loops, Interval: cfg.Rollup.Interval, Sessions: cfg.Rollup.Sessions,
 		Pause: cfg.Rollup.Pause, DrainTimeout: w.rollupDrain(),
 	})
 	return err
+}
+
+// forgetBatches is [rollup.Deps].Forget. It asks the queue each time: what it
+// said before says nothing about a message that was put back since.
+func (w *Worker) forgetBatches(ctx context.Context) (int64, error) {
+	oldest, queued, err := w.conn.OldestMessage(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if !queued {
+		oldest = time.Time{}
+	}
+	return w.store.ForgetBatches(ctx, oldest)
 }
 
 func (w *Worker) rollupDrain() time.Duration { return min(rollupDrain, w.drain) }

@@ -1,0 +1,363 @@
+package postgres_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nexero-vr/nexero/internal/envelope"
+	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/postgres"
+)
+
+// ledgerNames are the batches that the ledger remembers.
+const ledgerNames = "SELECT s.client_id FROM nexero.batches b JOIN nexero.events e USING (batch_no) JOIN nexero.sessions s USING (session_no) GROUP BY 1 ORDER BY 1"
+
+// setupLedger returns a database that takes batches of any age, as one with long
+// retentions does: the ledger alone protects it.
+func setupLedger(t *testing.T) *fixture {
+	t.Helper()
+	return setupWith(t, longRetention)
+}
+
+//nolint:gochecknoglobals // a constant that Go cannot have
+var longRetention = postgres.Config{PoseRetention: 500 * 24 * time.Hour, EventRetention: 500 * 24 * time.Hour}
+
+// ago is so many days before today's time of receipt.
+func ago(days int) time.Time { return received.AddDate(0, 0, -days) }
+
+// loaded stores batches on the day they were received, as the ledger has it.
+func (f *fixture) loaded(batches ...*builder) {
+	f.Helper()
+	for _, b := range batches {
+		f.load(b.seal(f))
+		f.exec("UPDATE nexero.batches SET written_at = $2 WHERE batch_id = $1", [16]byte(b.ID), b.ReceivedAt.Time())
+	}
+}
+
+// forget forgets until there is nothing to forget.
+func (f *fixture) forget(store *postgres.Store, oldest time.Time) (rows int64) {
+	f.Helper()
+	for range 100 {
+		n, err := store.ForgetBatches(f.Context(), oldest)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if n == 0 {
+			return rows
+		}
+		rows += n
+	}
+	f.Fatal("there is always something to forget")
+	return rows
+}
+
+// resetLedger begins a case with a horizon that never moved.
+func (f *fixture) resetLedger(name string) {
+	f.Helper()
+	f.begin(name)
+	f.exec("UPDATE nexero.ledger_horizon SET written_before = 'epoch', received_before = 'epoch'")
+}
+
+// Rows go 35 days after their batch was last seen, counted from no later than the
+// oldest message of the queue.
+//
+// rule 2
+func TestForgetBatches_WhatNothingNeeds(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	for _, test := range []struct {
+		name   string
+		oldest time.Time
+		also   string
+		want   []string
+		still  bool // nothing is forgotten, and the horizon stays
+	}{
+		{name: "empty queue", want: []string{"34"}},
+		{name: "queue of today", oldest: received.Add(-time.Minute), want: []string{"34"}},
+		{name: "queue of a clock that is ahead", oldest: received.AddDate(0, 0, 9), want: []string{"34"}},
+		{name: "message of two days ago", oldest: ago(2), want: []string{"34", "36"}},
+		{name: "message of ten days ago", oldest: ago(10), want: []string{"34", "36", "40"}, still: true},
+		{
+			name: "renewed", also: "UPDATE nexero.batches SET written_at = now() WHERE received_at < now() - interval '39 days'",
+			want: []string{"34", "40"},
+		},
+		{
+			name: "damaged message", want: []string{"34", "36"},
+			also: "INSERT INTO nexero.damaged_messages (digest, written_at, reason, message) VALUES ('a', now() - interval '2 days', '', '')",
+		},
+		{
+			name: "damaged message that nobody will load", want: []string{"34"},
+			also: "INSERT INTO nexero.damaged_messages (digest, written_at, reason, message) VALUES ('a', now() - interval '31 days', '', '')",
+		},
+		{
+			name: "received by a clock that was ahead", want: []string{"34", "40"},
+			also: "UPDATE nexero.batches SET received_at = now() + interval '1 hour' WHERE received_at < now() - interval '39 days'",
+		},
+	} {
+		f.resetLedger(test.name)
+		f.loaded(batch("34").at(ago(34)).poses(0), batch("36").at(ago(36)).poses(0), batch("40").at(ago(40)).poses(0))
+		if test.also != "" {
+			f.exec(test.also)
+		}
+		f.forget(f.store, test.oldest)
+		f.want(ledgerNames, named(test.want...)...)
+		f.want("SELECT received_before = 'epoch' FROM nexero.ledger_horizon", fmt.Sprint(test.still))
+	}
+}
+
+func named(names ...string) []string {
+	sessions := make([]string, len(names))
+	for i, name := range names {
+		sessions[i] = "session-" + name
+	}
+	return sessions
+}
+
+// What was rejected can be replayed for as long as it is kept, and the sums of
+// what was received outlive the rows that they were made from.
+//
+// rule 4, rule 5
+func TestForgetBatches_LeavesTheRestExact(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(
+		batch("bad").at(ago(40)).poses(0).rejected(event.InvalidNumber, 1),
+		batch("stored").at(ago(40)).poses(0, 1, 2).report(event.Report{CustomerID: "ann"}),
+		batch("edge").at(ago(35).Add(time.Hour)).poses(0), batch("new").poses(0, 1),
+	)
+	repeat := batch("stored").at(ago(40)).again("r").poses(0)
+	f.load(repeat.seal(t), batch("new").again("s").poses(0).seal(t))
+	f.exec("UPDATE nexero.batches SET written_at = received_at")
+	f.roll(f.store)
+	f.rollQuality()
+	f.wantExact()
+	const quality = "SELECT * FROM rollup.data_quality_daily ORDER BY tenant_id, day, measure, code"
+	before := f.lines(quality)
+	if rows := f.forget(f.store, time.Time{}); rows != 2 {
+		t.Errorf("%d rows deleted, want a batch and its repeat", rows)
+	}
+	f.want(ledgerNames, named("bad", "edge", "new")...)
+	f.want("SELECT count(*) FROM nexero.batch_repeats", "1")
+	f.want(quality, before...)
+	f.wantExact()
+
+	f.replay(postgres.ReplayRequest{Batch: id("batch", "bad")}, accepting(1), postgres.ReplayOutcome{Index: 1, Was: event.InvalidNumber})
+	f.roll(f.store)
+	f.rollQuality()
+	f.wantExact()
+	before = f.lines(quality)
+	// Now its row is as young as the row that the replay added.
+	if rows := f.forget(f.store, time.Time{}); rows != 0 {
+		t.Errorf("%d rows deleted, want none", rows)
+	}
+	f.exec("UPDATE nexero.batches SET written_at = received_at WHERE received_at < now() - interval '39 days'")
+	if rows := f.forget(f.store, time.Time{}); rows != 2 {
+		t.Errorf("%d rows deleted, want a batch and its replay", rows)
+	}
+	f.want(quality, before...)
+	f.want("SELECT count(*) FROM nexero.events", "8")
+}
+
+// A batch that was repeated more often than one step deletes goes in several, and
+// the ledger is exact between any two.
+func TestForgetBatches_ManyRepeats(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("a").at(ago(40)).poses(0))
+	f.exec(`INSERT INTO nexero.batch_repeats (batch_id, receipt_id, received_at)
+	        SELECT batch_id, gen_random_uuid(), received_at FROM nexero.batches, generate_series(1, 7000)`)
+	f.exec(`INSERT INTO nexero.quality_changes SELECT tenant_id, received_at::date, 'repeats', '', 7000 FROM nexero.batches`)
+	f.roll(f.store)
+	f.wantExact()
+	for _, want := range []int64{5000, 2001, 0} {
+		rows, err := f.store.ForgetBatches(t.Context(), time.Time{})
+		if err != nil || rows != want {
+			t.Errorf("%d rows, %v, want %d", rows, err, want)
+		}
+		f.wantExact()
+	}
+}
+
+// rule 2, rule 5: what nobody can check is set aside once, and waits there for
+// somebody who decides.
+func TestLoad_BeforeTheHorizon(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	known := batch("known").at(ago(33)).poses(0)
+	f.loaded(known, batch("forgotten").at(ago(36)).poses(0, 1))
+	f.forget(f.store, time.Time{})
+	f.want(ledgerNames, "session-known")
+
+	copied := func() *builder {
+		return batch("forgotten").at(ago(36)).poses(0, 1).rejected(event.TimestampInFuture, 2).report(event.Report{CustomerID: "ann"})
+	}
+	f.wantLoad(postgres.LoadResult{Batches: 2, Quarantined: 1, Redelivered: 1, Rows: 1, Aside: 3, Rejected: 1},
+		copied().seal(t), known.seal(t), batch("new").at(ago(4)).poses(0).seal(t))
+	f.want(storedRejected, "-1 too_old_to_check report1", "0 too_old_to_check row1", "1 too_old_to_check row1", "2 too_old_to_check sent")
+	f.want("SELECT detail FROM nexero.rejected_events WHERE form = 'sent'", "timestamp_in_future: it is wrong")
+	f.want("SELECT accepted, rejected_indexes::text FROM nexero.batches WHERE batch_id = $$"+copied().ID.String()+"$$", "0 {-1,0,1,2}")
+	f.want("SELECT count(*) FROM nexero.events", "4")
+	f.wantExact()
+
+	before := f.everything()
+	f.wantLoad(postgres.LoadResult{Redelivered: 1}, copied().seal(t))
+	f.wantSame(before)
+	// A repeat adds nothing, though the edge takes now what it had rejected.
+	f.wantLoad(postgres.LoadResult{Repeats: 1}, copied().at(received).again("today").poses(2).seal(t))
+	f.want("SELECT count(*) FROM nexero.events", "4")
+
+	// Nor does an operator who did not ask for it.
+	left := func(index int) postgres.ReplayOutcome {
+		return postgres.ReplayOutcome{Index: index, Was: event.TooOldToCheck, Now: event.TooOldToCheck}
+	}
+	f.replay(postgres.ReplayRequest{Batch: copied().ID}, accepting(2), left(-1), left(0), left(1), left(2))
+	f.want("SELECT count(*) FROM nexero.events", "4")
+	f.replay(postgres.ReplayRequest{Batch: copied().ID, Code: event.TooOldToCheck, Index: new(2)}, accepting(0), left(2))
+	f.replay(postgres.ReplayRequest{Batch: copied().ID, Code: event.TooOldToCheck, Index: new(2)}, accepting(2),
+		postgres.ReplayOutcome{Index: 2, Was: event.TooOldToCheck})
+	f.want("SELECT count(*) FROM nexero.events", "5")
+	f.wantExact()
+}
+
+// Whatever else there is to say against a batch: what was set aside under another
+// reason could be replayed without a second thought.
+func TestLoad_TooOldComesFirst(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("gone").at(ago(36)).poses(0))
+	f.forget(f.store, time.Time{})
+	short := f.open(postgres.Config{})
+	f.loadWith(short, batch("a").at(ago(40)).poses(0))
+	f.load(batch("b").at(ago(1)).poses(0).seal(t))
+	f.load(batch("b").at(ago(40)).other().poses(0).seal(t))
+	f.load(batch("c").at(ago(40)).rejected(event.UnreadableBody, -1).seal(t))
+	f.want("SELECT code, count(*) FROM nexero.rejected_events GROUP BY 1", "too_old_to_check 3")
+	f.wantExact()
+}
+
+// copies are what an older copy of the queue holds of a batch that was loaded 36
+// days ago: its first delivery, and a repeat by its client four weeks later.
+func copies(t testing.TB) []envelope.Batch {
+	t.Helper()
+	repeat := batch("a").poses(0, 1).at(ago(8))
+	repeat.ReceiptID = id("receipt", "repeat")
+	return []envelope.Batch{repeat.seal(t), batch("a").at(ago(36)).poses(0, 1).seal(t), batch("new").poses(0).seal(t)}
+}
+
+func (f *fixture) wantCountedOnce() {
+	f.Helper()
+	f.want("SELECT s.client_id, e.event_index, count(*) FROM nexero.events e JOIN nexero.sessions s USING (session_no) GROUP BY 1, 2 ORDER BY 1, 2",
+		"session-a 0 1", "session-a 1 1", "session-new 0 1")
+	f.wantExact()
+}
+
+// The ledger may forget a batch before any statement of the load that brings it
+// again.
+//
+// rule 2
+func TestLoad_WhileTheLedgerForgets(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	for at := 1; ; at++ {
+		f.resetLedger(fmt.Sprint("before statement ", at))
+		f.loaded(batch("a").at(ago(36)).poses(0, 1))
+		hook := &statements{at: at, do: func() { f.forget(f.store, time.Time{}) }}
+		config := longRetention
+		config.URL = f.url
+		store, err := postgres.OpenTraced(t.Context(), config, hook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Load(t.Context(), copies(t)); err != nil {
+			t.Errorf("before statement %d: %v", at, err)
+		}
+		store.Close()
+		f.wantCountedOnce()
+		if t.Failed() || hook.number < at {
+			return
+		}
+	}
+}
+
+// And a load may commit before any statement of the transaction that forgets.
+//
+// rule 2
+func TestForgetBatches_WhileOthersLoad(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	for at := 1; ; at++ {
+		f.resetLedger(fmt.Sprint("before statement ", at))
+		f.loaded(batch("a").at(ago(36)).poses(0, 1))
+		// Rows that are being deleted are waited for.
+		var done <-chan error
+		hook := &statements{at: at, do: func() {
+			done = f.loadAside(t.Context(), f.store, copies(t))
+			f.poll(`SELECT count(*) FROM pg_sleep(0.002), pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+			        UNION ALL SELECT count(*) FROM nexero.batches b WHERE EXISTS (SELECT FROM nexero.events e WHERE e.batch_no = b.batch_no AND e.received_at = $$`+
+				received.Format(time.RFC3339)+`$$) ORDER BY 1 DESC LIMIT 1`, func(n int) bool { return n > 0 })
+		}}
+		store, err := postgres.OpenTraced(t.Context(), postgres.Config{URL: f.url}, hook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.forget(store, time.Time{})
+		store.Close()
+		if done == nil {
+			return
+		}
+		if err := <-done; err != nil {
+			t.Errorf("before statement %d: %v", at, err)
+		}
+		f.wantCountedOnce()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// rule 2: any number of processes forget while any number load the same again.
+func TestForgetBatches_ByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	const batches = 40
+	for i := range batches {
+		f.load(batch(fmt.Sprint(i)).at(ago(36)).poses(0).seal(t))
+	}
+	f.exec("UPDATE nexero.batches SET written_at = received_at")
+	var group sync.WaitGroup
+	for w := range 2 {
+		deleter, loader := f.open(postgres.Config{}), f.open(longRetention)
+		group.Go(func() { f.forget(deleter, time.Time{}) })
+		group.Go(func() {
+			for i := range batches {
+				f.loadWith(loader, batch(fmt.Sprint((i+w*batches/2)%batches)).at(ago(36)).poses(0))
+			}
+		})
+	}
+	group.Wait()
+	f.want("SELECT count(*), count(DISTINCT session_no) FROM nexero.events", fmt.Sprint(batches, " ", batches))
+	f.wantExact()
+}
+
+// A message that waited here longer than the ledger remembers is not counted.
+func TestLoadDamaged_BeforeTheHorizon(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("gone").at(ago(36)).poses(0))
+	f.forget(f.store, time.Time{})
+	for days, ok := range map[int]bool{6: false, 4: true} {
+		f.exec("DELETE FROM nexero.damaged_messages")
+		if err := f.store.KeepDamaged(t.Context(), sealedMessage(t, batch(fmt.Sprint(days)).at(ago(days)).poses(0)), "because"); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := f.store.DamagedMessages(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.store.LoadDamaged(t.Context(), kept[0].Digest); (err == nil) != ok {
+			t.Errorf("received %d days ago: %v", days, err)
+		}
+	}
+}
