@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func setupLedger(t *testing.T) *fixture {
 	return setupWith(t, longRetention)
 }
 
-//nolint:gochecknoglobals // a constant that Go cannot have
+// longRetention is no reason to refuse any day.
 var longRetention = postgres.Config{PoseRetention: 500 * 24 * time.Hour, EventRetention: 500 * 24 * time.Hour}
 
 // ago is so many days before today's time of receipt.
@@ -103,7 +104,7 @@ func TestForgetBatches_WhatNothingNeeds(t *testing.T) {
 		}
 		f.forget(f.store, test.oldest)
 		f.want(ledgerNames, named(test.want...)...)
-		f.want("SELECT received_before = 'epoch' FROM nexero.ledger_horizon", fmt.Sprint(test.still))
+		f.want("SELECT received_before = 'epoch' FROM nexero.ledger_horizon", strconv.FormatBool(test.still))
 	}
 }
 
@@ -323,7 +324,7 @@ func TestForgetBatches_ByManyAtOnce(t *testing.T) {
 	f := setupLedger(t)
 	const batches = 40
 	for i := range batches {
-		f.load(batch(fmt.Sprint(i)).at(ago(36)).poses(0).seal(t))
+		f.load(batch(strconv.Itoa(i)).at(ago(36)).poses(0).seal(t))
 	}
 	f.exec("UPDATE nexero.batches SET written_at = received_at")
 	var group sync.WaitGroup
@@ -332,7 +333,7 @@ func TestForgetBatches_ByManyAtOnce(t *testing.T) {
 		group.Go(func() { f.forget(deleter, time.Time{}) })
 		group.Go(func() {
 			for i := range batches {
-				f.loadWith(loader, batch(fmt.Sprint((i+w*batches/2)%batches)).at(ago(36)).poses(0))
+				f.loadWith(loader, batch(strconv.Itoa((i+w*batches/2)%batches)).at(ago(36)).poses(0))
 			}
 		})
 	}
@@ -349,7 +350,7 @@ func TestLoadDamaged_BeforeTheHorizon(t *testing.T) {
 	f.forget(f.store, time.Time{})
 	for days, ok := range map[int]bool{6: false, 4: true} {
 		f.exec("DELETE FROM nexero.damaged_messages")
-		if err := f.store.KeepDamaged(t.Context(), sealedMessage(t, batch(fmt.Sprint(days)).at(ago(days)).poses(0)), "because"); err != nil {
+		if err := f.store.KeepDamaged(t.Context(), sealedMessage(t, batch(strconv.Itoa(days)).at(ago(days)).poses(0)), "because"); err != nil {
 			t.Fatal(err)
 		}
 		kept, err := f.store.DamagedMessages(t.Context())

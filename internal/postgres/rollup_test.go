@@ -173,7 +173,8 @@ func (f *fixture) rollOnce(store *postgres.Store) {
 
 func (f *fixture) loadWith(store *postgres.Store, b *builder) {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), 5*time.Second)
+	// Longer than any lock is waited for: one that is in the way says so itself.
+	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
 	defer cancel()
 	if _, err := store.Load(ctx, oneBatch(f, b)); err != nil {
 		f.Errorf("load while a roll-up is in progress: %v", err)
