@@ -1,4 +1,5 @@
--- The ledger forgets. Forward only.
+-- The ledger forgets, and a customer who is too much for a roll-up waits. Forward
+-- only.
 
 CREATE TABLE nexero.ledger_horizon (
     one             boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -21,3 +22,6 @@ CREATE INDEX batches_written ON nexero.batches (written_at);
 COMMENT ON COLUMN nexero.batches.written_at IS 'When the batch last reached PostgreSQL, as a repeat too: 35 days later the row is deleted.';
 COMMENT ON TABLE nexero.batches IS
     'The ledger: one row per batch that reached PostgreSQL in the last 35 days, written in the transaction that stored its events. A batch with a row here is never loaded again, and one too old to have one is not loaded.';
+
+ALTER TABLE nexero.customer_facts ADD COLUMN due_at timestamptz;
+COMMENT ON COLUMN nexero.customer_facts.due_at IS 'Not rolled up before, because it failed by itself; NULL for all others.';

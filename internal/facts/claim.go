@@ -33,9 +33,10 @@ type Claim struct {
 	// dropped, poses with them when ForgetPath is set.
 	Seal, ForgetPath bool
 
-	// Events and Reports are what the session's new rows say, or after Whole all
-	// of its rows. Unread events are more than can be folded and were not read;
-	// they were received from UnreadFrom to UnreadUntil.
+	// Events and Reports are what the session's new rows say; without a State, and
+	// after Whole, all of its rows, but for the events of one that is not New.
+	// Unread events are more than can be folded and were not read; they were
+	// received from UnreadFrom to UnreadUntil.
 	Events      []Event
 	Reports     []Report
 	Unread      int64
@@ -90,7 +91,8 @@ type Rolled struct {
 // Backlog is what waits for a roll-up.
 type Backlog struct {
 	// Batches of sessions that have not been rolled up, the oldest of which was
-	// received Age ago.
+	// received Age ago. When there are very many, Batches is an estimate and Age
+	// that of an old one.
 	Batches int64
 	Age     time.Duration
 }

@@ -127,13 +127,13 @@ func newLexicon() lexicon {
 }
 
 func (l *lexicon) has(name string) bool {
-	_, ok := l.numbers[shorten(name)]
+	_, ok := l.numbers[Name(name)]
 	return ok
 }
 
 // find returns the number under which name is known, OtherName's included.
 func (l *lexicon) find(name string) (number uint32, ok bool) {
-	if number, ok = l.numbers[shorten(name)]; !ok {
+	if number, ok = l.numbers[Name(name)]; !ok {
 		number, ok = l.numbers[OtherName]
 	}
 	return number, ok
@@ -144,7 +144,7 @@ func (l *lexicon) room() int { return MaxNames - l.known }
 
 // intern returns the number of name, or OtherName's when there is no room.
 func (l *lexicon) intern(name string) uint32 {
-	name = shorten(name)
+	name = Name(name)
 	if number, ok := l.numbers[name]; ok {
 		return number
 	}

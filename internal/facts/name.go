@@ -11,9 +11,10 @@ import (
 // edge was given.
 const MaxNameBytes = 500
 
-// shorten returns name, or for a longer one its beginning and, so that different
+// Name returns name as facts, and so session_facts and the aggregates, have it:
+// name itself, or for a longer one its beginning and, so that different
 // names stay different, a digest of all of it.
-func shorten(name string) string {
+func Name(name string) string {
 	if len(name) <= MaxNameBytes {
 		return name
 	}

@@ -70,7 +70,7 @@ func (all *reported) hear(r *Report) {
 		value string
 	}{{&all.customer, r.CustomerID}, {&all.property, r.PropertyID}, {&all.device, r.Device}} {
 		if field.value != "" {
-			field.heard.hear(strings.Clone(shorten(field.value)), r)
+			field.heard.hear(strings.Clone(Name(field.value)), r)
 		}
 	}
 }

@@ -35,7 +35,12 @@ func (f *fixture) block(lock string) (waiting func() int, release func()) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	release = sync.OnceFunc(func() { _ = conn.Close(context.WithoutCancel(f.Context())) })
+	release = sync.OnceFunc(func() {
+		// The lock is gone when this returns; after a Close it would be sometime.
+		ctx := context.WithoutCancel(f.Context())
+		_, _ = conn.Exec(ctx, "ROLLBACK")
+		_ = conn.Close(ctx)
+	})
 	f.Cleanup(release)
 	if _, err := conn.Exec(f.Context(), "BEGIN; "+lock); err != nil {
 		f.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
@@ -18,17 +19,21 @@ import (
 // so that roll-ups at the same time find customers in nobody's hands.
 const lockFactor = 4
 
+// customerPause is how long a customer is left alone who cannot be rolled up.
+const customerPause = 10 * time.Minute
+
 // RollCustomers brings at most limit customers up to date one of whose sessions
-// changed, and returns how many. It also moves what loads have counted of the
-// data's quality into its sums.
+// changed, and returns how many, or with an error how many it had claimed: one of
+// them may be more than can be done in a minute, or something that the database
+// refuses, so the caller asks for fewer next time. One that fails alone in such a
+// way is left alone for ten minutes, by everybody. RollCustomers also moves what
+// loads have counted of the data's quality into its sums.
 //
 // It is safe to call from any number of goroutines and processes: a customer is
 // in one hand at a time. After an error nothing of that transaction was stored,
 // or, when the connection broke during COMMIT, everything.
 func (s *Store) RollCustomers(ctx context.Context, limit int) (customers int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, rollTimeout)
-	defer cancel()
-	if err = s.moveQuality(ctx); err != nil {
+	if err = s.moveQualityInTime(ctx); err != nil {
 		err = fmt.Errorf("postgres: move data quality: %w", err)
 	}
 	customers, rollErr := s.rollCustomers(ctx, limit)
@@ -41,7 +46,8 @@ func (s *Store) RollCustomers(ctx context.Context, limit int) (customers int, er
 // customerDue spaces the roll-ups of a customer with very many sessions, such as
 // the one name that a showroom gives everybody: all of them are read each time,
 // at 5 to 25 us each, and that must not be all that roll-ups do.
-const customerDue = `coalesce(f.rolled_at + greatest(f.sessions - 1000, 0) * interval '200 us' <= now(), true)`
+const customerDue = `coalesce(f.rolled_at + greatest(f.sessions - 1000, 0) * interval '200 us' <= now(), true)
+    AND coalesce(f.due_at <= now(), true)`
 
 // findTouchedCustomers steps from customer to customer through the index of
 // touches, through at most $1 of them.
@@ -76,34 +82,81 @@ WHERE NOT EXISTS (
 ORDER BY n.tenant_id, n.customer_id COLLATE "C"
 ON CONFLICT DO NOTHING`
 
+func (s *Store) moveQualityInTime(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rollTimeout)
+	defer cancel()
+	return s.moveQuality(ctx)
+}
+
+// rollCustomers makes one roll-up of customers.
 func (s *Store) rollCustomers(ctx context.Context, limit int) (int, error) {
+	r := &customerRollup{store: s, limit: limit}
+	inTime, cancel := context.WithTimeout(ctx, rollTimeout)
+	defer cancel()
+	err := s.tryCustomers(inTime, r)
+	if err == nil {
+		return len(r.claims), nil
+	}
+	claimed := len(r.locked.tenants)
+	if claimed == 1 && ctx.Err() == nil && byItself(err) {
+		err = errors.Join(err, s.leaveCustomer(ctx, r, err))
+	}
+	return claimed, err
+}
+
+// byItself reports whether an error says something about what was rolled up, and
+// not about the server or the way to it.
+func byItself(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == "57014" || errors.Is(err, context.DeadlineExceeded) || dataError(err) != nil
+}
+
+// leaveCustomer keeps the one customer that r has failed with from being all that
+// roll-ups of customers do.
+func (s *Store) leaveCustomer(ctx context.Context, r *customerRollup, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout)
+	defer cancel()
+	const query = `
+UPDATE nexero.customer_facts SET due_at = now() + $3::interval
+WHERE tenant_id = $1 AND customer_id = $2 AND generation = ` + liveGeneration
+	tenant := r.locked.tenants[0]
+	if _, err := s.pool.Exec(ctx, query, tenant, r.locked.customers[0], customerPause); err != nil {
+		return fmt.Errorf("leave the customer alone: %w", err)
+	}
+	// Who it is belongs into no log.
+	s.log.ErrorContext(ctx, "customer cannot be rolled up and is left alone for a while; its numbers are behind",
+		slog.Int("tenant_id", int(tenant)), slog.Duration("pause", customerPause), slog.Any("error", cause))
+	return nil
+}
+
+func (s *Store) tryCustomers(ctx context.Context, r *customerRollup) error {
+	limit := r.limit
 	rows, err := s.pool.Query(ctx, findTouchedCustomers, limit*scanFactor, facts.Version, limit*lockFactor)
 	if err != nil {
-		return 0, fmt.Errorf("find: %w", err)
+		return fmt.Errorf("find: %w", err)
 	}
-	r := &customerRollup{store: s, limit: limit}
 	var key customerKey
 	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer}, func() error {
 		r.candidates.add(key)
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("find: %w", err)
+		return fmt.Errorf("find: %w", err)
 	}
 	if len(r.candidates.tenants) == 0 {
-		return 0, nil
+		return nil
 	}
 	// Rows are made in a transaction of their own, so that a second roll-up waits
 	// for an instant and not for the first one.
 	if _, err := s.pool.Exec(ctx, makeCustomerFacts, r.candidates.tenants, r.candidates.customers); err != nil {
-		return 0, fmt.Errorf("make rows for facts: %w", err)
+		return fmt.Errorf("make rows for facts: %w", err)
 	}
 	crashpoint.At(crashpoint.CustomersMade)
 	if err := s.inTransaction(ctx, r.run); err != nil {
-		return 0, err
+		return err
 	}
 	crashpoint.At(crashpoint.CustomersCommitted)
-	return len(r.claims), nil
+	return nil
 }
 
 // customerKeys are names of customers as two parameters.
@@ -284,7 +337,7 @@ func (r *customerRollup) readProperties(ctx context.Context) error {
 
 const updateCustomerFacts = `
 UPDATE nexero.customer_facts f
-SET facts_version = $4, rolled_at = now(), sessions = n.sessions, contributions = n.contributions
+SET facts_version = $4, rolled_at = now(), due_at = NULL, sessions = n.sessions, contributions = n.contributions
 FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[]) AS n (tenant_id, customer_id, sessions, contributions)
 WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
 

@@ -318,3 +318,32 @@ func TestRollCustomers_FailsAsAWhole(t *testing.T) {
 	f.rollCustomers(2)
 	f.wantCustomers()
 }
+
+// A customer who cannot be rolled up keeps nobody else waiting, and is tried
+// again later.
+//
+// rule 4, rule 9
+func TestRollCustomers_LeavesAloneWhoFails(t *testing.T) {
+	t.Parallel()
+	f := setupCustomers(t)
+	for number, customer := range []string{"anna", "bert", "carl"} {
+		f.session(number, customer, "loft", 0, 10)
+	}
+	f.exec("ALTER TABLE nexero.customer_facts ADD CONSTRAINT evil CHECK (customer_id <> 'anna' OR sessions = 0)")
+	for _, want := range []struct {
+		limit, claimed int
+		fails          bool
+	}{{100, 3, true}, {1, 1, true}, {1, 1, false}, {2, 1, false}, {4, 0, false}} {
+		claimed, err := f.store.RollCustomers(t.Context(), want.limit)
+		if claimed != want.claimed || (err != nil) != want.fails {
+			t.Errorf("at most %d: claimed %d, %v", want.limit, claimed, err)
+		}
+	}
+	f.want("SELECT DISTINCT customer_id FROM nexero.customer_touches", "anna")
+	f.exec("ALTER TABLE nexero.customer_facts DROP CONSTRAINT evil")
+	f.rollCustomers(0)
+	f.exec("UPDATE nexero.customer_facts SET due_at = now() WHERE due_at > now() + interval '9 minutes'")
+	f.rollCustomers(1)
+	f.want("SELECT count(due_at) FROM nexero.customer_facts", "0")
+	f.wantCustomers()
+}

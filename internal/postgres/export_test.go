@@ -59,7 +59,7 @@ func OpenTraced(ctx context.Context, config Config, tracer pgx.QueryTracer) (*St
 	if pool, err = pgxpool.NewWithConfig(ctx, traced); err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, config: config, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), memory: remembered, mostFolded: facts.MaxEvents}, nil
+	return &Store{pool: pool, config: config, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), memory: remembered, mostFolded: facts.MaxEvents, backlogLook: backlogLook}, nil
 }
 
 // LookForUnsealed is the statement for one partition.
@@ -72,6 +72,9 @@ func LookForUnsealed(partition string) string {
 func AttachDay(ctx context.Context, conn *pgx.Conn, table string, t time.Time) error {
 	return attachDays(ctx, conn, table, []day{dayOfTime(t)}, map[string]bool{})
 }
+
+// LookAtMost lowers the number of touches that a look at the backlog reads.
+func (s *Store) LookAtMost(touches int) { s.backlogLook = touches }
 
 // FoldAtMost lowers the number of events of a session that are read.
 func (s *Store) FoldAtMost(events int) { s.mostFolded = events }

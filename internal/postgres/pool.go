@@ -98,7 +98,9 @@ type Store struct {
 	locations sync.Map
 	// mostFolded is how many events of a session are read to be folded.
 	mostFolded int
-	sealing    sealCursor
+	// backlogLook is how many touches a look at the backlog reads.
+	backlogLook int
+	sealing     sealCursor
 }
 
 // Open makes the pool. It does not connect: a database that is down shows in
@@ -113,7 +115,10 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg prometheus.R
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, config: config, log: log, metrics: newMetrics(reg), memory: remembered, mostFolded: facts.MaxEvents}, nil
+	return &Store{
+		pool: pool, config: config, log: log, metrics: newMetrics(reg), memory: remembered,
+		mostFolded: facts.MaxEvents, backlogLook: backlogLook,
+	}, nil
 }
 
 // Close waits for connections in use and closes the pool.

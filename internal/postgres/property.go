@@ -21,7 +21,8 @@ const propertiesLock int64 = 0x6e657865726f207a
 
 // Property is what an operator says of a property.
 type Property struct {
-	// ID is the property in the clients' words.
+	// ID is the property in the clients' words. It is stored as facts have it: a
+	// longer one than [facts.MaxNameBytes] is cut, and may be given either way.
 	ID string
 	// Name is for people, "" for none.
 	Name string
@@ -41,7 +42,9 @@ var (
 )
 
 const (
-	maxPropertyText = facts.MaxNameBytes // facts cut longer names
+	maxPropertyText = facts.MaxNameBytes
+	// maxPropertyID is more than the edge lets through.
+	maxPropertyID = 64 << 10
 	// farthestOrigin bounds an origin, in centimetres: 250 km, as far as facts
 	// reach.
 	farthestOrigin = 25_000_000
@@ -50,8 +53,8 @@ const (
 func (p *Property) validate() error {
 	inPlan := func(cm float32) bool { return math.Abs(float64(cm)) <= farthestOrigin } // false for NaN
 	switch {
-	case p.ID == "" || storable(p.ID) != p.ID || len(p.ID) > maxPropertyText:
-		return fmt.Errorf("%w: an id of 1 to %d bytes of text is needed", ErrProperty, maxPropertyText)
+	case p.ID == "" || storable(p.ID) != p.ID || len(p.ID) > maxPropertyID:
+		return fmt.Errorf("%w: an id of 1 to %d bytes of text is needed", ErrProperty, maxPropertyID)
 	case storable(p.Name) != p.Name || len(p.Name) > maxPropertyText:
 		return fmt.Errorf("%w: the name is not text of at most %d bytes", ErrProperty, maxPropertyText)
 	case !inPlan(p.OriginX) || !inPlan(p.OriginY):
@@ -89,6 +92,7 @@ func (s *Store) SetProperty(ctx context.Context, tenant string, p Property) (ses
 	if err := p.validate(); err != nil {
 		return 0, err
 	}
+	p.ID = facts.Name(p.ID)
 	change := propertyChange{Property: p}
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		return change.run(ctx, tx, tenant)

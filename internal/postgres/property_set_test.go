@@ -71,7 +71,7 @@ func TestSetProperty_Refuses(t *testing.T) {
 	far, none := float32(1e9), float32(math.NaN())
 	for name, p := range map[string]postgres.Property{
 		"no id":               {},
-		"a long id":           {ID: strings.Repeat("x", 1025)},
+		"a long id":           {ID: strings.Repeat("x", 64<<10+1)},
 		"an id with NUL":      {ID: "a\x00"},
 		"a name that is none": {ID: "loft", Name: "\xff"},
 		"an origin far away":  {ID: "loft", OriginX: far},

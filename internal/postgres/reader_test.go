@@ -105,7 +105,8 @@ func TestReader_StatementsEnd(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.load(batch("one").rejected(event.InvalidText, 0).seal(t))
-	reader := f.reader(postgres.ReaderConfig{MaxConns: 1, StatementTimeout: 100 * time.Millisecond})
+	// Enough for a connection to a server that is busy.
+	reader := f.reader(postgres.ReaderConfig{MaxConns: 1, StatementTimeout: 2 * time.Second})
 	// A view that takes its time, in place of the one that is read.
 	f.exec("ALTER TABLE nexero.rejected_events RENAME TO kept")
 	f.exec("CREATE VIEW nexero.rejected_events AS SELECT k.* FROM nexero.kept k, pg_sleep(60)")

@@ -134,7 +134,8 @@ func TestDrop_InterruptedDuringTheDetach(t *testing.T) {
 // goOn loads and rolls up, and lets a worker look after its partitions.
 func (a *archive) goOn(name string) {
 	a.Helper()
-	ctx, cancel := context.WithTimeout(a.Context(), 5*time.Second)
+	// Longer than any lock is waited for: one that is in the way says so itself.
+	ctx, cancel := context.WithTimeout(a.Context(), time.Minute)
 	defer cancel()
 	for _, session := range []string{"long", "new"} {
 		b := visit(session, 1).renamed(session + name)

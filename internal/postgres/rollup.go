@@ -53,14 +53,24 @@ func (s *Store) RollSessions(ctx context.Context, after int64, limit int, fold f
 	return rolled, nil
 }
 
-// Backlog tells what waits to be rolled up.
+// backlogLook is how many touches a look at the backlog reads: some
+// milliseconds, every few seconds, whatever waits.
+const backlogLook = 50_000
+
+// readBacklog counts what one look finds. If that is not all, the server's own
+// estimate takes the place of the count; and the oldest one found is not the
+// oldest of all, but old: what waits long is not all behind what came since.
+const readBacklog = `
+SELECT CASE WHEN n < $1 THEN n ELSE greatest(n, (SELECT reltuples::bigint FROM pg_class WHERE oid = 'nexero.session_touches'::regclass)) END,
+       coalesce(extract(epoch FROM clock_timestamp() - oldest), 0)::float8
+FROM (SELECT count(*) AS n, min(received_at) AS oldest FROM (SELECT received_at FROM nexero.session_touches LIMIT $1) look) found`
+
+// Backlog tells what waits to be rolled up. Of a long backlog it estimates the
+// length, and its age is at least what it says.
 func (s *Store) Backlog(ctx context.Context) (facts.Backlog, error) {
-	const query = `
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0)::float8
-FROM nexero.session_touches`
 	var backlog facts.Backlog
 	var seconds float64
-	if err := s.pool.QueryRow(ctx, query).Scan(&backlog.Batches, &seconds); err != nil {
+	if err := s.pool.QueryRow(ctx, readBacklog, s.backlogLook).Scan(&backlog.Batches, &seconds); err != nil {
 		return facts.Backlog{}, fmt.Errorf("postgres: what waits for a roll-up: %w", err)
 	}
 	backlog.Age = time.Duration(max(seconds, 0) * float64(time.Second))
@@ -357,11 +367,8 @@ func (r *rollup) takeRest(ctx context.Context, c *claim) error {
 	if err := r.conn.QueryRow(ctx, takeRest, c.SessionNo).Scan(&c.restFrom, &c.restTo); err != nil {
 		return err
 	}
-	c.restTaken, c.Reports = true, nil
-	if err := r.readReports(ctx, []int64{c.SessionNo}, map[int64]*claim{c.SessionNo: c}); err != nil {
-		return err
-	}
-	return r.readProperties(ctx)
+	c.restTaken = true
+	return nil
 }
 
 // numbers are those of the claims.

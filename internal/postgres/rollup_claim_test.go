@@ -306,3 +306,77 @@ func TestRollSessions_ManyAtOnce(t *testing.T) {
 	f.roll(f.store)
 	f.wantRolled()
 }
+
+// What a client has reported is read once, however often it reports.
+//
+// rule 9
+func TestRollSessions_ReadsEachReportOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	counting := func(claims []*facts.Claim, whole func([]*facts.Claim) error) error {
+		if n := len(claims[0].Reports); n != 1 {
+			t.Errorf("%d reports were read", n)
+		}
+		return fold(claims, whole)
+	}
+	for i := range 5 {
+		b := tour(t, fmt.Sprint("tour-", i), 10*i, 1).at(received.Add(time.Duration(i) * time.Second))
+		said := event.Report{Device: fmt.Sprint("device-", i)}
+		if i == 1 {
+			said.PropertyID, said.CustomerID = "loft", "ann"
+		}
+		f.load(b.report(said).seal(t))
+		if _, err := f.store.RollSessions(t.Context(), 0, 1, counting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.want("SELECT property_id, customer_id, device FROM nexero.session_facts", "loft ann device-4")
+	// Read as a whole, it is what all of them say.
+	f.load(tour(t, "early", -10, 1).seal(t))
+	f.roll(f.store)
+	f.want("SELECT property_id, customer_id, device FROM nexero.session_facts", "loft ann device-4")
+	f.wantRolled()
+	f.wantExact()
+}
+
+// A look at the backlog costs the same however much waits.
+//
+// rule 9
+func TestBacklog_LooksAtABoundedNumber(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.store.LookAtMost(100)
+	f.exec("INSERT INTO nexero.session_touches SELECT 1, n, now() - interval '1 hour' FROM generate_series(1, 99) n")
+	backlog, err := f.store.Backlog(t.Context())
+	if err != nil || backlog.Batches != 99 || backlog.Age < time.Hour {
+		t.Errorf("%+v, %v", backlog, err)
+	}
+	f.exec("INSERT INTO nexero.session_touches SELECT 1, n, now() FROM generate_series(1, 5000) n")
+	f.exec("ANALYZE nexero.session_touches")
+	f.exec("DELETE FROM nexero.session_touches WHERE batch_no > 4000")
+	backlog, err = f.store.Backlog(t.Context())
+	if err != nil || backlog.Batches != 5099 || backlog.Age < time.Hour {
+		t.Errorf("%+v, %v", backlog, err)
+	}
+}
+
+// A property whose id is too long for an index is described by the id all the
+// same, whole or as it is shown.
+func TestSetProperty_OfALongID(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	long := strings.Repeat("é", 600)
+	f.load(tour(t, "first", 0, 1).report(event.Report{PropertyID: long, CustomerID: "ann"}).seal(t))
+	const days = "SELECT p.property_id = f.property_id, p.time_zone FROM nexero.session_facts f JOIN nexero.properties p USING (tenant_id, property_id)"
+	f.setProperty(0, postgres.Property{ID: long, TimeZone: "Europe/Berlin"})
+	f.roll(f.store)
+	f.want(days, "true Europe/Berlin")
+	f.wantExact()
+	f.setProperty(1, postgres.Property{ID: long, TimeZone: "Asia/Tokyo"})
+	shown := f.lines("SELECT property_id FROM nexero.session_facts")[0]
+	f.setProperty(1, postgres.Property{ID: shown, TimeZone: "America/New_York"})
+	f.exec("UPDATE nexero.session_facts SET due_at = now()")
+	f.roll(f.store)
+	f.want(days, "true America/New_York")
+	f.wantExact()
+}

@@ -45,11 +45,21 @@ ORDER BY e.occurred_at - coalesce(e.clock_shift_ms, 0) * interval '1 ms',
          e.client_seq NULLS FIRST, e.received_at, e.batch_no, e.event_index`
 )
 
+const reportColumnsRead = `r.session_no, r.received_at, r.batch_id, r.started_at, r.ended_at,
+       coalesce(r.customer_id, ''), coalesce(r.property_id, ''), coalesce(r.device, '')`
+
+// readNewReports names reports by the touches of their batches: what others said
+// is in the state already, and a client may report every second. The times need
+// not agree, since a replayed report keeps that of its batch.
+const readNewReports = `
+SELECT ` + reportColumnsRead + `
+FROM (SELECT DISTINCT session_no, batch_no FROM unnest($1::bigint[], $2::bigint[]) AS u (session_no, batch_no)) t
+JOIN nexero.session_reports r USING (session_no, batch_no)`
+
 // readReports reads all reports of the sessions but those whose touch is still
 // there. To hear one again changes nothing.
 const readReports = `
-SELECT r.session_no, r.received_at, r.batch_id, r.started_at, r.ended_at,
-       coalesce(r.customer_id, ''), coalesce(r.property_id, ''), coalesce(r.device, '')
+SELECT ` + reportColumnsRead + `
 FROM nexero.session_reports r
 WHERE r.session_no = ANY($1)
   AND NOT EXISTS (SELECT FROM nexero.session_touches t
@@ -60,16 +70,22 @@ WHERE r.session_no = ANY($1)
 func (r *rollup) read(ctx context.Context) error {
 	crashpoint.At(crashpoint.SessionsTouchesTaken)
 	byNumber := make(map[int64]*claim, len(r.claims))
-	var numbers, sessions, batches []int64
+	var sessions, batches []int64 // of all touches
+	var unknown, reporting, reports []int64
 	var times []time.Time
 	for _, c := range r.claims {
 		if c.Result.Postponed {
 			continue
 		}
 		byNumber[c.SessionNo] = c
-		numbers = append(numbers, c.SessionNo)
+		if c.State == nil {
+			unknown = append(unknown, c.SessionNo)
+		}
 		for _, t := range c.distinctTouches() {
 			sessions, batches, times = append(sessions, t.session), append(batches, t.batch), append(times, t.receivedAt)
+			if c.State != nil {
+				reporting, reports = append(reporting, t.session), append(reports, t.batch)
+			}
 		}
 	}
 	if len(times) > 0 {
@@ -82,10 +98,13 @@ func (r *rollup) read(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(numbers) == 0 {
+	if len(byNumber) == 0 {
 		return nil
 	}
-	if err := r.readReports(ctx, numbers, byNumber); err != nil {
+	if err := r.readReports(ctx, readNewReports, byNumber, reporting, reports); err != nil {
+		return err
+	}
+	if err := r.readReports(ctx, readReports, byNumber, unknown); err != nil {
 		return err
 	}
 	return r.readProperties(ctx)
@@ -103,8 +122,17 @@ func (c *claim) distinctTouches() []touch {
 	return slices.CompactFunc(touches, func(a, b touch) bool { return a.batch == b.batch && a.receivedAt.Equal(b.receivedAt) })
 }
 
-func (r *rollup) readReports(ctx context.Context, numbers []int64, byNumber map[int64]*claim) error {
-	rows, err := r.conn.Query(ctx, readReports, numbers)
+// readReports adds what the query finds to the claims' reports. The query's first
+// argument are numbers of sessions; without any it is left out.
+func (r *rollup) readReports(ctx context.Context, query string, byNumber map[int64]*claim, arguments ...[]int64) error {
+	if len(arguments[0]) == 0 {
+		return nil
+	}
+	anyArguments := make([]any, len(arguments))
+	for i := range arguments {
+		anyArguments[i] = arguments[i]
+	}
+	rows, err := r.conn.Query(ctx, query, anyArguments...)
 	if err != nil {
 		return err
 	}
@@ -152,6 +180,9 @@ func (r *rollup) readWhole(ctx context.Context, claims []*facts.Claim) error {
 				return fmt.Errorf("session no. %d: take its other touches: %w", c.SessionNo, err)
 			}
 		}
+		if err := r.readAllReports(ctx, c); err != nil {
+			return fmt.Errorf("session no. %d: reports: %w", c.SessionNo, err)
+		}
 		from, to := c.received()
 		if err := readSession(ctx, r.conn, &c.Claim, from, to, r.store.mostFolded); err != nil {
 			return fmt.Errorf("session no. %d: %w", c.SessionNo, err)
@@ -160,6 +191,16 @@ func (r *rollup) readWhole(ctx context.Context, claims []*facts.Claim) error {
 	}
 	crashpoint.At(crashpoint.SessionsWholeRead)
 	return nil
+}
+
+// readAllReports replaces the reports of a session that is folded anew. It comes
+// after its touches were taken, like all reading.
+func (r *rollup) readAllReports(ctx context.Context, c *claim) error {
+	c.Reports = nil
+	if err := r.readReports(ctx, readReports, map[int64]*claim{c.SessionNo: c}, []int64{c.SessionNo}); err != nil {
+		return err
+	}
+	return r.readProperties(ctx)
 }
 
 // received bounds the receipt of all rows of the session that are rolled up
@@ -315,7 +356,7 @@ func (r *rollup) readProperties(ctx context.Context) error {
 			names[*c.property] = true
 		}
 		for i := range c.Reports {
-			names[c.Reports[i].PropertyID] = true
+			names[facts.Name(c.Reports[i].PropertyID)] = true
 		}
 		delete(names, "")
 		for name := range names {

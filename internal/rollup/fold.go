@@ -218,8 +218,7 @@ func extend(state *facts.State, c *facts.Claim) error {
 }
 
 // quiet reports whether c had been settled when its new events came. Reports
-// say nothing about it: they are read again each time. It is asked before the
-// state is extended.
+// say nothing about it. It is asked before the state is extended.
 func quiet(c *facts.Claim) bool {
 	return len(c.Events) > 0 && firstReceipt(c.Events)-c.State.LastReceived() >= microsOf(quietAfter)
 }

@@ -117,14 +117,32 @@ func (s *sessions) roll(ctx context.Context) (more bool, err error) {
 	return rolled.Last != 0, nil
 }
 
-// rollCustomers rolls up customers once.
-func (r *Roller) rollCustomers(ctx context.Context) (more bool, err error) {
+// customers rolls up customers, fewer of them after a failure: one may be more
+// than the store can do in its time, or something that it refuses. The store
+// leaves alone who fails alone.
+type customers struct {
+	*Roller
+
+	limit int
+}
+
+func newCustomers(r *Roller) *customers { return &customers{Roller: r, limit: customersLimit} }
+
+func (c *customers) roll(ctx context.Context) (more bool, err error) {
 	began := time.Now()
-	rolled, err := r.store.RollCustomers(ctx, customersLimit)
-	r.metrics.duration.WithLabelValues(workCustomers).Observe(time.Since(began).Seconds())
-	if err != nil {
-		return false, err
+	limit := c.limit
+	rolled, err := c.store.RollCustomers(ctx, limit)
+	c.metrics.duration.WithLabelValues(workCustomers).Observe(time.Since(began).Seconds())
+	switch {
+	case err == nil:
+		c.metrics.customers.Add(float64(rolled))
+		c.limit = min(2*limit, customersLimit)
+		return rolled >= limit, nil
+	case ended(ctx) || rolled == 0: // says nothing about who was claimed
+	case c.classify(err) == ClassData:
+		c.limit = 1
+	default:
+		c.limit = max(1, rolled/2)
 	}
-	r.metrics.customers.Add(float64(rolled))
-	return rolled >= customersLimit, nil
+	return false, err
 }

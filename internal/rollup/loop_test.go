@@ -209,3 +209,36 @@ func TestRefusals_Bounded(t *testing.T) {
 		t.Error("a session that works is still remembered")
 	}
 }
+
+// What is too much for one roll-up of customers is tried with fewer, down to one,
+// and more again when that works; what the store refuses with one at once.
+func TestLoop_FewerCustomersAfterAFailure(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		want []int
+	}{{errBroken, []int{256, 5, 2, 1, 2, 4, 8}}, {errRefused, []int{256, 1, 1, 1, 2, 4, 8}}} {
+		inBubble(t, Options{}, func(b *bench) {
+			b.store.customers = 10
+			failures := 0
+			b.store.fault = func(operation string, _ []int64) *fault {
+				if operation == "customers" && failures < 3 {
+					failures++
+					return &fault{err: test.err}
+				}
+				return nil
+			}
+			b.start()
+			b.pass(10 * time.Second)
+			if err := b.stop(); err != nil {
+				b.Errorf("Run: %v", err)
+			}
+			if got := b.store.customerLimits; len(got) < len(test.want) || !slices.Equal(got[:len(test.want)], test.want) {
+				b.Errorf("limits %v, want %v", got, test.want)
+			}
+			if b.store.customers != 0 {
+				b.Errorf("%d customers left", b.store.customers)
+			}
+		})
+	}
+}

@@ -65,8 +65,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			// Fine where the promise is: about 2 s after receipt.
 			Buckets: []float64{.1, .25, .5, 1, 1.5, 2, 2.5, 3, 4, 5, 10, 30, 60, 300, 1800, 3600, 86400},
 		}),
-		backlog:  gauge("backlog_batches", "Batches of sessions that were loaded and not rolled up."),
-		lag:      gauge("lag_seconds", "Time since the receipt of the oldest batch that was loaded and not rolled up; 0 when there is none."),
+		backlog:  gauge("backlog_batches", "Batches of sessions that were loaded and not rolled up; above 50,000 PostgreSQL's own estimate, which can be minutes old."),
+		lag:      gauge("lag_seconds", "Time since the receipt of the oldest batch that was loaded and not rolled up; 0 when there is none. Above 50,000 batches the oldest of the first 50,000 in the table, so at least this."),
 		troubled: gauge("loops_in_trouble", "Loops whose last roll-up failed."),
 	}
 	for how := range outcomes {

@@ -124,7 +124,7 @@ func (r *Roller) start(soft, hard context.Context, stop context.CancelFunc) <-ch
 	for number := range r.opts.Loops {
 		start(func() error { return r.newLoop(number, workSessions, newSessions(r).roll).run(soft, hard) })
 	}
-	start(func() error { return r.newLoop(r.opts.Loops, workCustomers, r.rollCustomers).run(soft, hard) })
+	start(func() error { return r.newLoop(r.opts.Loops, workCustomers, newCustomers(r).roll).run(soft, hard) })
 	start(func() error { r.watchBacklog(soft); return nil })
 	start(func() error { r.keepDays(soft, hard); return nil })
 	done := make(chan error, 1)

@@ -19,7 +19,8 @@ type Store interface {
 	RollSessions(ctx context.Context, after int64, limit int, fold facts.Fold) (facts.Rolled, error)
 	// RollCustomers does the same for customers one of whose sessions changed,
 	// and moves counted changes of quality into their sums. It returns how many
-	// customers it rolled up.
+	// customers it rolled up, beside an error how many it had claimed. One that
+	// fails alone it leaves alone for a while.
 	RollCustomers(ctx context.Context, limit int) (customers int, err error)
 	// Backlog tells what waits to be rolled up.
 	Backlog(ctx context.Context) (facts.Backlog, error)

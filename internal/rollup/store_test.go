@@ -30,8 +30,10 @@ type modelStore struct {
 	partitions []facts.Expired
 	dropped    []string
 	customers  int
-	ledger     int64 // rows that may be forgotten
-	violations []string
+	// customerLimits are those of all roll-ups of customers.
+	customerLimits []int
+	ledger         int64 // rows that may be forgotten
+	violations     []string
 }
 
 // fault is what goes wrong with an operation.
@@ -300,10 +302,11 @@ func (s *modelStore) RollCustomers(ctx context.Context, limit int) (int, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call{s.now(), "customers", nil, f.err})
-	if f.err != nil {
-		return 0, f.err
-	}
+	s.customerLimits = append(s.customerLimits, limit)
 	n := min(limit, s.customers)
+	if f.err != nil {
+		return n, f.err
+	}
 	s.customers -= n
 	return n, nil
 }
