@@ -167,7 +167,9 @@ func TestRetention_Forgets(t *testing.T) {
 		b.wantReady("")
 		b.pass(2 * time.Minute)
 		b.wantCount("forgotten", b.roller.metrics.forgotten, 50)
+		b.store.mu.Lock()
 		b.store.ledger = 1
+		b.store.mu.Unlock()
 		b.pass(time.Hour)
 		b.wantCount("forgotten", b.roller.metrics.forgotten, 51)
 		if err := b.stop(); err != nil {
