@@ -3,7 +3,7 @@
 //
 // [NewLogger] makes the one logger of a process, coloured on a terminal and
 // JSON elsewhere. [NewRegistry] makes the one registry of metrics. [Listen]
-// serves that registry and the answers to "alive?" and "ready?" on an address
+// serves that registry, profiles and the answers to "alive?" and "ready?" on an address
 // of its own, apart from clients' traffic.
 //
 // All three are made by main and handed down; the package has no globals. What

@@ -31,7 +31,7 @@ type Check struct {
 	Ready func() error
 }
 
-// Server answers /metrics, /livez and /readyz. It is safe for concurrent use.
+// Server answers /metrics, /livez, /readyz and /debug/pprof/. It is safe for concurrent use.
 type Server struct {
 	listener net.Listener // nil: switched off
 	http     *http.Server
@@ -118,13 +118,15 @@ func (s *Server) Close() error {
 //   - /metrics, in Prometheus' text format;
 //   - /livez, 200 as long as the process answers at all;
 //   - /readyz, 200 when every check passes, else 503; either way a JSON object
-//     with the result of each.
+//     with the result of each;
+//   - /debug/pprof/, profiles for `go tool pprof`, one at a time.
 func Handler(gatherer prometheus.Gatherer, checks []Check) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapesAtOnce,
 		Timeout:             requestTimeout,
 	}))
+	mux.Handle("GET "+profilePath, profiles())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, readiness{Status: "alive"})
 	})
