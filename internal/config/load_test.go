@@ -50,7 +50,7 @@ func TestLoad_Defaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Worker{
-		Process: Process{Environment: "development", DrainTimeout: 20 * time.Second},
+		Process: Process{Environment: "development", DrainTimeout: 20 * time.Second, Telemetry: Telemetry{TraceSampleRatio: 0.01}},
 		Log:     Log{Level: slog.LevelInfo, Format: "auto"},
 		Queue: Queue{
 			URL: "nats://queue:4222", Replicas: 1, MaxBytes: 4 << 30,

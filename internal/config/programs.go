@@ -91,6 +91,8 @@ type Process struct {
 	Environment   string        `name:"environment" default:"development" oneof:"development,staging,production" help:"Where this runs; in every log line and in the API keys that are made."`
 	MetricsListen string        `name:"metrics_listen" check:"address" help:"Address for /metrics, /livez, /readyz and profiles, apart from clients' traffic; empty: off."`
 	DrainTimeout  time.Duration `name:"drain_timeout" default:"20s" min:"1s" max:"10m" help:"How long work in progress may take to end after SIGTERM; what is not done by then is left to the queue."`
+
+	Telemetry Telemetry
 }
 
 // Log is how a program logs.

@@ -17,7 +17,7 @@ type Setting struct {
 	// their prefixes "--" and "NEXERO_".
 	Name, Flag, Env string
 	// Type is what a value looks like: text, number, yes-no, duration, size,
-	// list, level, secret or url.
+	// list, level, secret, url or ratio.
 	Type string
 	// Default is the value when nothing is set, in the form a user would write.
 	Default string
@@ -152,6 +152,7 @@ const (
 	kindLevel    = "level"
 	kindSecret   = "secret"
 	kindURL      = "url"
+	kindRatio    = "ratio"
 )
 
 func kindOf(t reflect.Type) (string, error) {
@@ -172,6 +173,8 @@ func kindOf(t reflect.Type) (string, error) {
 		return kindSecret, nil
 	case reflect.TypeFor[ConnURL]():
 		return kindURL, nil
+	case reflect.TypeFor[Ratio]():
+		return kindRatio, nil
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return kindLevel, nil

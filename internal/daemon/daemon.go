@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/lifecycle"
@@ -60,7 +61,7 @@ type Program[T any] struct {
 	Common func(cfg *T) (config.Process, config.Log)
 	// Build connects what the service needs. It waits for a queue that does
 	// not answer yet, until ctx ends.
-	Build func(ctx context.Context, cfg *T, log *slog.Logger, reg prometheus.Registerer) (Service[T], error)
+	Build func(ctx context.Context, cfg *T, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (Service[T], error)
 }
 
 // Main runs p with a command line and an environment until a signal ends it,
@@ -123,11 +124,41 @@ func serve[T any](p Program[T], cfg *T, load func() (*T, error), stderr io.Write
 	if err != nil {
 		return err
 	}
+	reports, err := NewReports(p.Name, &process, registry)
+	if err != nil {
+		return err
+	}
+	// Last of all: what ends the process is reported too.
+	defer func() {
+		reports.Report("the service failed", err)
+		flushing, cancel := context.WithTimeout(context.Background(), obs.StopReports)
+		defer cancel()
+		reports.Stop(flushing)
+	}()
+	return run(p, &process, reports.Logger(log), registry, &Reloader[T]{
+		Load: load, Running: cfg,
+		Level: level, LevelOf: func(cfg *T) slog.Level { _, logging := p.Common(cfg); return logging.Level },
+	})
+}
+
+// run builds the service, runs it until a signal comes, and stops everything in
+// order. It completes the reloader, which has the configuration to run with.
+func run[T any](p Program[T], process *config.Process, log *slog.Logger, registry *prometheus.Registry, reloader *Reloader[T]) (err error) {
 	ctx, cancel := lifecycle.SignalContext(context.Background())
 	defer cancel()
 	ctx, hangups := lifecycle.CatchHangups(ctx)
 	defer hangups.Stop()
-	service, err := p.Build(ctx, cfg, log, registry)
+	group := lifecycle.NewGroup(log)
+	defer func() { err = errors.Join(err, group.Close()) }()
+	tracing, err := NewTracing(ctx, p.Name, process, log, registry)
+	if err != nil {
+		return err
+	}
+	// It outlives whatever makes spans.
+	if process.Telemetry.TraceEndpoint != "" {
+		group.Add(lifecycle.Service{Name: "traces", Stop: tracing.Stop, Deadline: obs.StopTracing})
+	}
+	service, err := p.Build(ctx, reloader.Running, log, registry, tracing.Tracer())
 	if err != nil {
 		if ctx.Err() != nil {
 			// A start that is called off has not failed: nothing was taken on yet.
@@ -140,8 +171,6 @@ func serve[T any](p Program[T], cfg *T, load func() (*T, error), stderr io.Write
 	if err := registry.Register(obs.NewReadiness(service.Checks)); err != nil {
 		return fmt.Errorf("register readiness: %w", err)
 	}
-	group := lifecycle.NewGroup(log)
-	defer func() { err = errors.Join(err, group.Close()) }()
 	metrics, err := obs.Listen(ctx, process.MetricsListen, registry, service.Checks, log)
 	if err != nil {
 		return err
@@ -152,10 +181,7 @@ func serve[T any](p Program[T], cfg *T, load func() (*T, error), stderr io.Write
 		Name: p.Name, Run: service.Run,
 		Deadline: cmp.Or(service.StopDeadline, process.DrainTimeout) + time.Second,
 	})
-	reloader := &Reloader[T]{
-		Load: load, Running: cfg, Apply: service.Reload, Log: log,
-		Level: level, LevelOf: func(cfg *T) slog.Level { _, logging := p.Common(cfg); return logging.Level },
-	}
+	reloader.Apply, reloader.Log = service.Reload, log
 	group.Add(reloader.Service(hangups))
 	return group.Run(ctx)
 }

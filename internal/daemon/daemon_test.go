@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/obs"
@@ -21,7 +22,7 @@ func program(build, run error) Program[config.Ingest] {
 	return Program[config.Ingest]{
 		Name:   "ingest",
 		Common: func(cfg *config.Ingest) (config.Process, config.Log) { return cfg.Process, cfg.Log },
-		Build: func(context.Context, *config.Ingest, *slog.Logger, prometheus.Registerer) (Service[config.Ingest], error) {
+		Build: func(context.Context, *config.Ingest, *slog.Logger, prometheus.Registerer, trace.Tracer) (Service[config.Ingest], error) {
 			return Service[config.Ingest]{
 				Run:    func(context.Context) error { return run },
 				Checks: []obs.Check{{Name: "work", Ready: func() error { return nil }}},

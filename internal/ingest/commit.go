@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/envelope"
 )
@@ -42,6 +44,7 @@ type committer struct {
 	options   Options
 	metrics   *metrics
 	log       *slog.Logger
+	tracer    trace.Tracer // nil for none
 
 	// flights is the parent of every attempt's context: senders outlive the
 	// requests that start them. stop ends it, which is how Drain gives up.
@@ -71,7 +74,7 @@ type committer struct {
 
 // group is one envelope on its way and those who wait for it.
 type group struct {
-	// builder, batches, bytes and deadline are guarded by the committer's mu
+	// builder, batches, bytes, links and deadline are guarded by the committer's mu
 	// while the group is open. Afterwards they belong to its sender.
 	builder envelope.Builder
 	batches int
@@ -79,6 +82,10 @@ type group struct {
 	// deadline is that of the caller who waits longest. Nobody can use an
 	// acknowledgement after it.
 	deadline time.Time
+	// links are the traced batches, and span is the envelope's own, nil without
+	// them. The sender sets it before it closes done.
+	links []trace.Link
+	span  trace.Span
 	// err is written by the sender before it closes done and read only behind
 	// done.
 	err  error
@@ -104,7 +111,11 @@ func (c *committer) Submit(ctx context.Context, batch []byte) error {
 	if err != nil {
 		return err
 	}
-	return g.wait(ctx)
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	g.linkTrace(ctx)
+	return nil
 }
 
 // join adds batch to the open group and returns the group to wait for.
@@ -128,6 +139,7 @@ func (c *committer) join(ctx context.Context, batch []byte) (*group, error) {
 		c.open = &group{done: make(chan struct{})}
 	}
 	g := c.open
+	g.joinTrace(ctx)
 	g.builder.Add(batch)
 	g.batches++
 	g.bytes += len(batch)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
@@ -15,6 +16,7 @@ import (
 type exchange struct {
 	gate.Exchange
 
+	span trace.Span // nil when the request is not traced
 	// sessionID is the session that the path names, as the client wrote it.
 	sessionID string
 
@@ -37,6 +39,7 @@ func (s *Server) serve(route string, h func(*exchange) error) echo.HandlerFunc {
 		x, _ := s.exchanges.Get().(*exchange)
 		s.guard.Enter(&x.Exchange, c, route)
 		x.sessionID = c.Param(sessionParam)
+		s.beginTrace(x)
 		defer s.end(x)
 		err := s.guard.Screen(&x.Exchange)
 		if err == nil {
@@ -62,6 +65,7 @@ func (s *Server) end(x *exchange) {
 		slog.Int("accepted", len(x.batch.Events)),
 		slog.Int("rejected", len(x.batch.Rejected)),
 	)
+	x.endTrace()
 	if p != nil {
 		// Whatever panicked may still hold parts of x: leave it to the collector.
 		return

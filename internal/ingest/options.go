@@ -24,6 +24,10 @@ type Options struct {
 	// Environment is development, staging or production; it is shown by /health.
 	Environment string
 
+	// TraceFollowClients lets a request's traceparent decide whether it is
+	// traced, and in which trace.
+	TraceFollowClients bool
+
 	// RequestTimeout is how long a request whose body was read waits for the
 	// queue before it is answered 503.
 	RequestTimeout time.Duration

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
@@ -26,10 +27,10 @@ const (
 // queue did is unknown then.
 var errPublisherPanicked = errors.New("ingest: the publisher panicked")
 
-// publish seals g and offers it to the queue until the queue has said yes or
+// offer seals g and offers it to the queue until the queue has said yes or
 // no, or nobody waits for the answer any more. It returns what those who wait
 // are told.
-func (c *committer) publish(g *group) error {
+func (c *committer) offer(g *group) error {
 	if !time.Now().Before(g.deadline) {
 		// It never was offered, and everybody it could help is gone. Sending it
 		// now would only delay those behind it.
@@ -39,6 +40,9 @@ func (c *committer) publish(g *group) error {
 	// From here on neither changes: a retry carries the same bytes under the
 	// same id, or the queue would take another content for a repeat.
 	message, msgID := g.builder.Seal(), newUUID().String()
+	if g.span != nil {
+		g.span.SetAttributes(attribute.String("nexero.msg_id", msgID))
+	}
 
 	pauses := backoff.ExponentialBackOff{
 		InitialInterval: firstPause, MaxInterval: lastPause,

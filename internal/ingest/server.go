@@ -14,13 +14,14 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
-// Deps are what the edge needs from others. All but Ready are required.
+// Deps are what the edge needs from others. All but Ready and Tracer are required.
 type Deps struct {
 	// Decoder judges bodies. Its limits must be Options.Limits.
 	Decoder *unreal.Decoder
@@ -32,6 +33,8 @@ type Deps struct {
 	// It is called for every request and answers from memory. Its errors are
 	// those of internal/apikey.
 	Authenticate func(key string) (tenant, keyID string, err error)
+	// Tracer makes the spans of requests and envelopes; nil for none.
+	Tracer trace.Tracer
 	// Log gets one line per request at debug, and every 5xx at warn.
 	Log *slog.Logger
 	// Registerer gets the metrics.
@@ -110,6 +113,7 @@ func New(deps Deps, options Options) (*Server, error) {
 		return nil, fmt.Errorf("ingest: count unreadable bodies: %w", err)
 	}
 	s.committer = newCommitter(deps.Publisher, options, m, deps.Log)
+	s.committer.tracer = deps.Tracer
 	s.echo = s.router()
 	return s, nil
 }

@@ -17,7 +17,10 @@ func (s *Server) postBatch(x *exchange) error {
 	if err := s.admit(x, unreal.EndpointBatch); err != nil {
 		return err
 	}
-	if err := s.deps.Decoder.Batch(&x.post, &x.batch); err != nil {
+	decoded := s.step(x, "decode")
+	err := s.deps.Decoder.Batch(&x.post, &x.batch)
+	decoded()
+	if err != nil {
 		return s.unread(x, err)
 	}
 	duplicate, err := s.commit(x)
@@ -52,7 +55,10 @@ func (s *Server) postEvent(x *exchange) error {
 	if err := s.admit(x, unreal.EndpointEvent); err != nil {
 		return err
 	}
-	if err := s.deps.Decoder.Event(&x.post, &x.batch); err != nil {
+	decoded := s.step(x, "decode")
+	err := s.deps.Decoder.Event(&x.post, &x.batch)
+	decoded()
+	if err != nil {
 		return s.unread(x, err)
 	}
 	duplicate, err := s.commit(x)
@@ -85,7 +91,9 @@ func (s *Server) takeReport(x *exchange, status int) error {
 	if err := s.admit(x, unreal.EndpointSession); err != nil {
 		return err
 	}
+	decoded := s.step(x, "decode")
 	said, err := s.deps.Decoder.Session(&x.post, &x.batch)
+	decoded()
 	if err != nil {
 		return s.unread(x, err)
 	}
@@ -164,7 +172,9 @@ func (s *Server) commit(x *exchange) (duplicate bool, err error) {
 }
 
 // submit encodes b and waits for the queue.
-func (s *Server) submit(x *exchange, b *event.Batch) error {
+func (s *Server) submit(x *exchange, b *event.Batch) (err error) {
+	ctx, committed := s.beginCommit(x, b)
+	defer func() { committed(err) }()
 	encoded, err := envelope.AppendBatch(x.encoded[:0], b)
 	if err != nil {
 		return err // a bug: the decoder and the envelope disagree
@@ -173,7 +183,7 @@ func (s *Server) submit(x *exchange, b *event.Batch) error {
 	if len(encoded) > s.options.LargestBatch() {
 		return tooLarge("decoded", int64(s.options.LargestBatch()))
 	}
-	ctx, cancel := context.WithTimeout(x.Request.Context(), s.options.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()
 	waited := timer(s.metrics.commitSeconds)
 	err = s.committer.Submit(ctx, encoded)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
@@ -59,8 +60,8 @@ type Ingest struct {
 }
 
 // New connects to the queue, makes sure that its stream exists, and listens.
-// It waits for a queue that does not answer yet, until ctx ends.
-func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (_ *Ingest, err error) {
+// It waits for a queue that does not answer yet, until ctx ends. tracer may be nil.
+func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (_ *Ingest, err error) {
 	options := optionsOf(cfg)
 	i := &Ingest{log: log, drain: cfg.Process.DrainTimeout}
 	defer func() {
@@ -100,7 +101,7 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 		Publisher:    publisher{i.conn},
 		Sessions:     sessions,
 		Authenticate: i.authenticate,
-		Log:          log, Registerer: reg,
+		Log:          log, Registerer: reg, Tracer: tracer,
 		Ready: map[string]func() error{ingest.ReadyQueue: i.conn.Ready, "keys": i.keys.Ready},
 		Now:   time.Now, Version: version.Get().Version,
 		Document: document, Page: page,
@@ -117,8 +118,8 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 }
 
 // Service builds the edge as a service of its own.
-func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Ingest], error) {
-	i, err := New(ctx, cfg, log, reg)
+func Service(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (daemon.Service[config.Ingest], error) {
+	i, err := New(ctx, cfg, log, reg, tracer)
 	if err != nil {
 		return daemon.Service[config.Ingest]{}, err
 	}
@@ -140,6 +141,7 @@ func optionsOf(cfg *config.Ingest) ingest.Options {
 	options.Rates = ratesOf(cfg)
 	options.AnonymousTenant = cfg.HTTP.AnonymousTenant
 	options.Environment = cfg.Process.Environment
+	options.TraceFollowClients = cfg.Process.Telemetry.TraceFollowClients
 	options.BodyTimeout = cfg.HTTP.BodyTimeout
 	options.RequestTimeout = cfg.HTTP.RequestTimeout
 	options.MaxInFlightBytes = int64(cfg.Intake.MaxInFlightBytes)

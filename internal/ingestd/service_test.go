@@ -36,7 +36,7 @@ func startEdgeAt(t *testing.T, url string, env ...string) *Ingest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry())
+	i, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func (p *pipeline) startQuery(ctx context.Context) error {
 		build = queryd.NewGuest
 	}
 	cfg := p.cfg.Query()
-	q, err := build(ctx, &cfg, p.log.With(slog.String("service", serviceQuery)), p.labelled(serviceQuery))
+	q, err := build(ctx, &cfg, p.log.With(slog.String("service", serviceQuery)), p.labelled(serviceQuery), p.tracer)
 	if err != nil {
 		return err
 	}

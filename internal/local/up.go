@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
@@ -77,12 +78,26 @@ func Up(ctx context.Context, cfg *config.Up, log *slog.Logger, options Options) 
 	if err != nil {
 		return err
 	}
+	reports, err := daemon.NewReports("nexero", &cfg.Process, registry)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		reports.Report("the pipeline failed", err)
+		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), obs.StopReports)
+		defer cancel()
+		reports.Stop(flushing)
+	}()
+	log = reports.Logger(log)
 	p := &pipeline{
 		cfg: cfg, log: log, registry: registry, group: lifecycle.NewGroup(log),
 		fetchCommand: options.FetchCommand, run: RunFile{PID: os.Getpid()},
 	}
 	// After Run this does nothing.
 	defer func() { err = errors.Join(err, p.group.Close()) }() //nolint:contextcheck // it must outlast ctx
+	if err := p.observe(ctx); err != nil {
+		return err
+	}
 	for _, start := range []func(context.Context) error{
 		p.startNATS, p.startPostgres, p.startWorker, p.startQuery, p.startIngest, p.startMetrics,
 	} {
@@ -129,6 +144,20 @@ func (p *pipeline) reload(ctx context.Context, cfg *config.Up) error {
 	return errors.Join(errs...)
 }
 
+// observe starts traces, where they are asked for. They outlive whatever makes
+// spans.
+func (p *pipeline) observe(ctx context.Context) error {
+	tracing, err := daemon.NewTracing(ctx, "nexero", &p.cfg.Process, p.log, p.registry)
+	if err != nil {
+		return err
+	}
+	p.tracer = tracing.Tracer()
+	if p.cfg.Process.Telemetry.TraceEndpoint != "" {
+		p.group.Add(lifecycle.Service{Name: "traces", Stop: tracing.Stop, Deadline: obs.StopTracing})
+	}
+	return nil
+}
+
 // lockDataDir makes the data directory if need be and takes it for this process.
 func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // an unprivileged PostgreSQL must pass through
@@ -156,6 +185,7 @@ type pipeline struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	group    *lifecycle.Group
+	tracer   trace.Tracer
 	checks   []obs.Check
 	run      RunFile
 	// query is nil where this process does not read, ingest where it takes no posts.
@@ -233,7 +263,7 @@ func (p *pipeline) startWorker(ctx context.Context) error {
 		return err
 	}
 	cfg := p.cfg.Worker()
-	w, err := workerd.New(ctx, &cfg, p.log.With(slog.String("service", serviceWorker)), p.labelled(serviceWorker))
+	w, err := workerd.New(ctx, &cfg, p.log.With(slog.String("service", serviceWorker)), p.labelled(serviceWorker), p.tracer)
 	if err != nil {
 		return err
 	}
@@ -250,7 +280,7 @@ func (p *pipeline) startIngest(ctx context.Context) error {
 		return err
 	}
 	cfg := p.cfg.Ingest()
-	i, err := ingestd.New(ctx, &cfg, p.log.With(slog.String("service", serviceIngest)), p.labelled(serviceIngest))
+	i, err := ingestd.New(ctx, &cfg, p.log.With(slog.String("service", serviceIngest)), p.labelled(serviceIngest), p.tracer)
 	if err != nil {
 		return err
 	}

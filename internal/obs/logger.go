@@ -38,8 +38,18 @@ type Logging struct {
 }
 
 // NewLogger returns a logger that writes lines to w, each in one Write, safe
-// for concurrent use. It fails on a format that is not in the list.
+// for concurrent use. A line of what is traced has the trace's id. It fails on a
+// format that is not in the list.
 func NewLogger(w io.Writer, l Logging) (*slog.Logger, error) {
+	log, err := untraced(w, l)
+	if err != nil {
+		return nil, err
+	}
+	return slog.New(traceHandler{log.Handler()}), nil
+}
+
+// untraced is NewLogger without the ids of traces.
+func untraced(w io.Writer, l Logging) (*slog.Logger, error) {
 	if l.Level == nil {
 		l.Level = slog.LevelInfo
 	}

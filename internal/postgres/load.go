@@ -172,7 +172,10 @@ func (l *load) run(ctx context.Context, conn *pgx.Conn) error {
 		{"reports", l.storeReports},
 		{"rejected events", l.storeRest},
 	} {
-		if err := step.do(ctx); err != nil {
+		ctx, end := traced(ctx, step.name)
+		err := step.do(ctx)
+		end(err)
+		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
@@ -200,8 +203,10 @@ func (s *Store) inTransaction(ctx context.Context, do func(context.Context, *pgx
 	}
 	// COMMIT has a round trip of its own: its outcome is the one that can be
 	// unknown, and its time is the disk's.
+	ctx, end := traced(ctx, "commit")
 	began := time.Now()
 	tag, err := conn.Exec(ctx, "COMMIT")
+	end(err)
 	s.metrics.commit.Observe(time.Since(began).Seconds())
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
@@ -16,6 +17,7 @@ type exchange struct {
 
 	context echo.Context
 	rows    int
+	span    trace.Span // nil when the request is not traced
 }
 
 // serve makes a handler of the router out of h. It gives the request its
@@ -26,6 +28,7 @@ func (s *Server) serve(route string, h func(*exchange) error) echo.HandlerFunc {
 		s.guard.Enter(&x.Exchange, c, route)
 		// Visitors' data is not to be kept on the way.
 		x.Response.Header().Set("Cache-Control", "no-store")
+		s.beginTrace(x)
 		defer s.end(x)
 		err := s.guard.Screen(&x.Exchange)
 		if err == nil {
@@ -46,6 +49,7 @@ func (s *Server) end(x *exchange) {
 	// Who has left caused the failure, if there is one.
 	x.Vanished = x.Request.Context().Err() != nil
 	s.guard.Leave(&x.Exchange, slog.Int("rows", x.rows))
+	x.endTrace()
 }
 
 // reading makes a handler of one that asks the database: with a key, a slot and

@@ -11,18 +11,21 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
 )
 
-// Deps are what the read API needs from others. All but Ready are required.
+// Deps are what the read API needs from others. All but Ready and Tracer are required.
 type Deps struct {
 	// Reads is the database.
 	Reads *postgres.Reader
 	// Authenticate names the tenant and the id of a key that may read. It answers
 	// from memory; its errors are those of internal/apikey.
 	Authenticate func(key string) (tenant, keyID string, err error)
+	// Tracer makes the spans of requests; nil for none.
+	Tracer trace.Tracer
 	// Log gets one line per request at debug, and every 5xx at warn.
 	Log *slog.Logger
 	// Registerer gets the metrics.
@@ -44,6 +47,9 @@ type Options struct {
 	Rates gate.Rates
 	// AnonymousTenant is whose data a request without a key reads; empty refuses it.
 	AnonymousTenant string
+	// TraceFollowClients lets a request's traceparent decide whether it is
+	// traced, and in which trace.
+	TraceFollowClients bool
 	// MaxInFlight is how many requests are served at once.
 	MaxInFlight int
 	// RequestTimeout bounds all that a request asks of the database together.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/config"
@@ -54,9 +55,10 @@ type Query struct {
 }
 
 // New connects to the queue, makes sure that there is a bucket of keys, and
-// listens. It waits for a queue that does not answer yet, until ctx ends.
-func New(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (_ *Query, err error) {
-	q, err := NewGuest(ctx, cfg, log, reg)
+// listens. It waits for a queue that does not answer yet, until ctx ends. tracer
+// may be nil.
+func New(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (_ *Query, err error) {
+	q, err := NewGuest(ctx, cfg, log, reg, tracer)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func New(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheu
 // of another server, which is stopped before. That server bounds connections,
 // headers and time, for all of the address; rates and failed keys count here,
 // apart from those of the other server.
-func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (_ *Query, err error) {
+func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (_ *Query, err error) {
 	options := optionsOf(cfg)
 	q := &Query{log: log, drain: cfg.Process.DrainTimeout}
 	defer func() {
@@ -96,7 +98,7 @@ func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prom
 		},
 		Log: log, Registerer: reg,
 		Ready: map[string]func() error{"database": q.reader.Ready, "keys": q.keys.Ready},
-		Now:   time.Now, Version: version.Get().Version,
+		Now:   time.Now, Version: version.Get().Version, Tracer: tracer,
 	}, *options)
 	if err != nil {
 		return nil, err
@@ -106,8 +108,8 @@ func NewGuest(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prom
 }
 
 // Service builds the read API as a service of its own.
-func Service(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Query], error) {
-	q, err := New(ctx, cfg, log, reg)
+func Service(ctx context.Context, cfg *config.Query, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (daemon.Service[config.Query], error) {
+	q, err := New(ctx, cfg, log, reg, tracer)
 	if err != nil {
 		return daemon.Service[config.Query]{}, err
 	}
@@ -118,6 +120,7 @@ func optionsOf(cfg *config.Query) *query.Options {
 	options := &query.Options{
 		Exposure: front.Exposure(&cfg.Exposure), Rates: front.Rates(&cfg.Rates),
 		MaxInFlight: cfg.Reading.MaxInFlight, RequestTimeout: cfg.Reading.RequestTimeout,
+		TraceFollowClients: cfg.Process.Telemetry.TraceFollowClients,
 	}
 	// Posting without a key is one thing, reading another.
 	if cfg.Reading.AnonymousRead {

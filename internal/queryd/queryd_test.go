@@ -45,7 +45,7 @@ type running struct {
 
 func run(t *testing.T, cfg *config.Query) *running {
 	t.Helper()
-	q, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry())
+	q, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,12 +345,12 @@ func TestNew_GivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	cfg := settings(t, "nats://127.0.0.1:1", "postgres://nobody@127.0.0.1:1/nowhere")
-	if _, err := New(ctx, cfg, testkit.Logger(t), prometheus.NewRegistry()); err == nil {
+	if _, err := New(ctx, cfg, testkit.Logger(t), prometheus.NewRegistry(), nil); err == nil {
 		t.Error("a queue that is away is found")
 	}
 	cfg = settings(t, testkit.NATS(t), "postgres://nobody@127.0.0.1:1/nowhere")
 	cfg.Front.Listen = "192.0.2.1:1" // nobody's
-	if _, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "listen") {
+	if _, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry(), nil); err == nil || !strings.Contains(err.Error(), "listen") {
 		t.Errorf("an address of another machine: %v", err)
 	}
 }

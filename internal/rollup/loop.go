@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/codes"
 
 	"github.com/nexero-vr/nexero/internal/facts"
 )
@@ -27,7 +28,23 @@ type loop struct {
 }
 
 func (r *Roller) newLoop(number int, work string, roll func(context.Context) (bool, error)) *loop {
-	return &loop{Roller: r, number: number, work: work, roll: roll, pauses: newPauses()}
+	return &loop{Roller: r, number: number, work: work, roll: r.traced(work, roll), pauses: newPauses()}
+}
+
+// traced gives each of roll's roll-ups a span, of which the store's COMMIT is a
+// part.
+func (r *Roller) traced(work string, roll func(context.Context) (bool, error)) func(context.Context) (bool, error) {
+	if r.tracer == nil {
+		return roll
+	}
+	return func(ctx context.Context) (more bool, err error) {
+		ctx, span := r.tracer.Start(ctx, "roll up "+work)
+		if more, err = roll(ctx); err != nil {
+			span.SetStatus(codes.Error, r.classify(err).String())
+		}
+		span.End()
+		return more, err
+	}
 }
 
 // run works until soft ends; hard cuts off the roll-up that the drain is

@@ -11,9 +11,10 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// Deps are what a Roller works with. All are required.
+// Deps are what a Roller works with. All but Tracer are required.
 type Deps struct {
 	Store   Store
 	Archive Archive
@@ -29,6 +30,8 @@ type Deps struct {
 	Classify   func(error) Class
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+	// Tracer makes the spans of roll-ups; nil for none.
+	Tracer trace.Tracer
 }
 
 // Roller rolls up sessions and customers and gives up expired days. It runs
@@ -42,6 +45,7 @@ type Roller struct {
 	log      *slog.Logger
 	opts     Options
 	metrics  *metrics
+	tracer   trace.Tracer
 
 	started atomic.Bool
 	state   state
@@ -64,7 +68,7 @@ func New(deps Deps, opts Options) (*Roller, error) {
 	}
 	return &Roller{
 		store: deps.Store, archive: deps.Archive, forget: deps.Forget, behind: deps.Behind, classify: deps.Classify,
-		log: deps.Log, opts: opts, metrics: metrics,
+		log: deps.Log, opts: opts, metrics: metrics, tracer: deps.Tracer,
 		state: state{log: deps.Log, metrics: metrics},
 	}, nil
 }

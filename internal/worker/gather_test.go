@@ -12,7 +12,7 @@ import (
 )
 
 // messageSize is that of a message with one event as bench makes it.
-const messageSize = 242
+const messageSize = 243
 
 // rule 9
 func TestGather_Limits(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
@@ -19,7 +20,7 @@ import (
 // rest was given back to the queue; nothing is lost.
 var ErrDrain = errors.New("worker: stopped before everything in hand was written")
 
-// Deps are what a worker works with. All are required.
+// Deps are what a worker works with. All but Tracer are required.
 type Deps struct {
 	Source Source
 	Store  Store
@@ -30,6 +31,8 @@ type Deps struct {
 	OldestMessage func(ctx context.Context) (time.Time, bool, error)
 	Log           *slog.Logger
 	Registerer    prometheus.Registerer
+	// Tracer makes the spans of loads with batches that are traced; nil for none.
+	Tracer trace.Tracer
 }
 
 // Worker moves messages from a source to a store. It runs once.
@@ -41,6 +44,7 @@ type Worker struct {
 	log      *slog.Logger
 	opts     Options
 	metrics  *metrics
+	tracer   trace.Tracer
 
 	started atomic.Bool
 	state   state
@@ -67,7 +71,7 @@ func New(deps Deps, opts Options) (*Worker, error) {
 	}
 	w := &Worker{
 		source: deps.Source, store: deps.Store, classify: deps.Classify, oldest: deps.OldestMessage,
-		log: deps.Log, opts: opts, metrics: metrics,
+		log: deps.Log, opts: opts, metrics: metrics, tracer: deps.Tracer,
 	}
 	w.state.init(deps.Log, metrics)
 	return w, nil

@@ -132,9 +132,11 @@ func (l *loop) load(ctx context.Context, g *group) error {
 	if len(batches) == 0 {
 		return nil // an envelope of nothing is stored by doing nothing
 	}
+	ctx, traced := l.w.beginLoad(ctx, batches)
 	crashpoint.At(crashpoint.WorkerBeforeLoad)
 	began := time.Now()
 	result, err := l.w.store.Load(ctx, batches)
+	traced.end(g.messages, result, err)
 	l.w.metrics.loadDuration.Observe(time.Since(began).Seconds())
 	if err == nil {
 		l.w.metrics.loaded(result)

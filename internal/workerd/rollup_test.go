@@ -57,7 +57,7 @@ type running struct {
 
 func run(t *testing.T, cfg *config.Worker) running {
 	t.Helper()
-	w, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry())
+	w, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (s newerSource) Fetch(ctx context.Context, maxMessages, maxBytes int, wait 
 // newer makes a worker that also reads futureVersion.
 func newer(t *testing.T, cfg *config.Worker, present byte) *Worker {
 	t.Helper()
-	w, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry())
+	w, err := New(t.Context(), cfg, testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexero-vr/nexero/internal/config"
 	"github.com/nexero-vr/nexero/internal/daemon"
@@ -47,7 +48,8 @@ type Worker struct {
 
 // New connects to queue and database and checks that the database keeps what
 // it commits. It waits for a queue that does not answer yet, until ctx ends.
-func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (_ *Worker, err error) {
+// tracer may be nil.
+func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (_ *Worker, err error) {
 	w := &Worker{log: log, drain: cfg.Process.DrainTimeout}
 	defer func() {
 		if err != nil {
@@ -82,7 +84,7 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 	}
 	w.worker, err = worker.New(worker.Deps{
 		Source: source{w.conn}, Store: store{w.store}, Classify: classify,
-		OldestMessage: w.conn.OldestMessage, Log: log, Registerer: reg,
+		OldestMessage: w.conn.OldestMessage, Log: log, Registerer: reg, Tracer: tracer,
 	}, worker.Options{
 		Loops: cfg.Loading.Loops, MaxMessages: cfg.Loading.GatherMessages,
 		MaxBytes: int(cfg.Loading.GatherBytes), MaxEvents: cfg.Loading.GatherEvents,
@@ -92,15 +94,15 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 	if err != nil {
 		return nil, err
 	}
-	return w, w.addRoller(cfg, reg)
+	return w, w.addRoller(cfg, reg, tracer)
 }
 
 // addRoller makes the roll-ups, on the same store as the loads.
-func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer) (err error) {
+func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer, tracer trace.Tracer) (err error) {
 	queued := &backlog{status: w.conn.Status, after: cfg.Rollup.YieldAfter, messages: cfg.Loading.GatherMessages}
 	w.roller, err = rollup.New(rollup.Deps{
 		Store: w.store, Archive: w.store, Forget: w.forgetBatches, Behind: queued.behind, Classify: classifyRollup,
-		Log: w.log, Registerer: reg,
+		Log: w.log, Registerer: reg, Tracer: tracer,
 	}, rollup.Options{
 		Loops: cfg.Rollup.Loops, Interval: cfg.Rollup.Interval, Sessions: cfg.Rollup.Sessions,
 		Pause: cfg.Rollup.Pause, DrainTimeout: w.rollupDrain(),
@@ -124,8 +126,8 @@ func (w *Worker) forgetBatches(ctx context.Context) (int64, error) {
 func (w *Worker) rollupDrain() time.Duration { return min(rollupDrain, w.drain) }
 
 // Service builds the worker as a service of its own.
-func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer) (daemon.Service[config.Worker], error) {
-	w, err := New(ctx, cfg, log, reg)
+func Service(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg prometheus.Registerer, tracer trace.Tracer) (daemon.Service[config.Worker], error) {
+	w, err := New(ctx, cfg, log, reg, tracer)
 	if err != nil {
 		return daemon.Service[config.Worker]{}, err
 	}

@@ -83,7 +83,7 @@ func TestWorker_EmptiesTheQueue(t *testing.T) {
 	t.Parallel()
 	nats, database := testkit.NATS(t), testkit.Database(t)
 	conn := publish(t, nats, sealed(t, 1), []byte("rubbish"))
-	w, err := New(t.Context(), settings(t, nats, database), testkit.Logger(t), prometheus.NewRegistry())
+	w, err := New(t.Context(), settings(t, nats, database), testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNew_RefusesAnotherSchema(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := New(t.Context(), settings(t, testkit.NATS(t), database), testkit.Logger(t), prometheus.NewRegistry())
+			_, err := New(t.Context(), settings(t, testkit.NATS(t), database), testkit.Logger(t), prometheus.NewRegistry(), nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %q", err, test.want)
 			}
@@ -167,7 +167,7 @@ func TestNew_WaitsForTheDatabase(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	cfg := settings(t, testkit.NATS(t), "postgres://nobody:hidden@127.0.0.1:1/nowhere")
-	_, err := New(ctx, cfg, testkit.Logger(t), prometheus.NewRegistry())
+	_, err := New(ctx, cfg, testkit.Logger(t), prometheus.NewRegistry(), nil)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want the end of the wait", err)
 	}

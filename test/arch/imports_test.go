@@ -23,19 +23,20 @@ var mayImport = map[string][]string{
 	"internal/facts":    {"internal/event"},
 
 	// The stages. Each declares the few interfaces that it needs.
-	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/gate", "internal/crashpoint"},
+	"internal/ingest": {"internal/event", "internal/unreal", "internal/envelope", "internal/gate", "internal/httptrace", "internal/crashpoint"},
 	"internal/worker": {"internal/event", "internal/envelope", "internal/crashpoint"},
 	"internal/rollup": {"internal/event", "internal/facts", "internal/crashpoint"},
-	"internal/query":  {"internal/postgres", "internal/gate"},
+	"internal/query":  {"internal/postgres", "internal/gate", "internal/httptrace"},
 
 	// Before the stages that listen.
 	"internal/gate": {"internal/apikey"},
 
 	// What stages are plugged into.
-	"internal/apikey":   {},
-	"internal/queue":    {"internal/envelope", "internal/apikey", "internal/crashpoint"},
-	"internal/postgres": {"internal/event", "internal/envelope", "internal/facts", "internal/crashpoint", "migrations"},
-	"migrations":        {},
+	"internal/httptrace": {},
+	"internal/apikey":    {},
+	"internal/queue":     {"internal/envelope", "internal/apikey", "internal/crashpoint"},
+	"internal/postgres":  {"internal/event", "internal/envelope", "internal/facts", "internal/crashpoint", "migrations"},
+	"migrations":         {},
 
 	// Around all of them, and blind to them.
 	"internal/config":     {},
@@ -99,10 +100,26 @@ var onlyIn = map[string][]string{
 	"github.com/lmittmann/tint":                  {"internal/obs"},
 	"github.com/schollz/progressbar/v3":          {"cmd/nexero"},
 	"github.com/jedib0t/go-pretty/v6":            {"cmd/nexero"},
+	// Whoever makes spans knows the API. Where they go is obs' alone.
+	"go.opentelemetry.io/otel/sdk":         {"internal/obs"},
+	"go.opentelemetry.io/otel/exporters":   {"internal/obs"},
+	"go.opentelemetry.io/otel/propagation": {"internal/httptrace"},
+	"go.opentelemetry.io/otel/trace":       tracing,
+	"go.opentelemetry.io/otel/attribute":   tracing,
+	"go.opentelemetry.io/otel/codes":       tracing,
+	"go.opentelemetry.io/proto/otlp":       {},
+	"github.com/getsentry/sentry-go":       {"internal/obs"},
+	"net/http/pprof":                       {"internal/obs"},
 	// What reads the files of deploy/ is in no program.
 	"github.com/compose-spec/compose-go/v2": {"test/deploy"},
 	"github.com/moby/buildkit":              {"test/deploy"},
 	"github.com/prometheus/prometheus":      {"test/deploy"},
+}
+
+// tracing are the packages that make spans or hand on what makes them.
+var tracing = []string{
+	"internal/obs", "internal/httptrace", "internal/daemon", "internal/local", "internal/ingest", "internal/worker", "internal/rollup", "internal/postgres",
+	"internal/query", "internal/ingestd", "internal/workerd", "internal/queryd",
 }
 
 // onlyTests may appear in test files, in testkit and below test/ only.

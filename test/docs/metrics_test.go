@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/spf13/pflag"
+	"go.opentelemetry.io/otel/trace"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/nexero-vr/nexero/internal/config"
@@ -48,7 +49,7 @@ func services() []service {
 	}
 }
 
-func building[T any](build func(context.Context, *T, *slog.Logger, prometheus.Registerer) (daemon.Service[T], error)) func(context.Context, []string, *slog.Logger, prometheus.Registerer) (built, error) {
+func building[T any](build func(context.Context, *T, *slog.Logger, prometheus.Registerer, trace.Tracer) (daemon.Service[T], error)) func(context.Context, []string, *slog.Logger, prometheus.Registerer) (built, error) {
 	return func(ctx context.Context, env []string, log *slog.Logger, reg prometheus.Registerer) (built, error) {
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 		if err := config.Register[T](flags); err != nil {
@@ -58,7 +59,7 @@ func building[T any](build func(context.Context, *T, *slog.Logger, prometheus.Re
 		if err != nil {
 			return built{}, err
 		}
-		s, err := build(ctx, cfg, log, reg)
+		s, err := build(ctx, cfg, log, reg, nil)
 		return built{Run: s.Run, StopDeadline: s.StopDeadline, Checks: s.Checks}, err
 	}
 }
@@ -80,6 +81,7 @@ func start(t *testing.T, see func(name string, s built, registered []prometheus.
 			t.Fatal(err)
 		}
 		reg := &recorder{Registry: registry}
+		registerTelemetry(t, reg)
 		s, err := one.build(t.Context(), env, testkit.Logger(t), reg)
 		if err != nil {
 			t.Fatalf("%s: %v", one.name, err)
@@ -95,6 +97,26 @@ func start(t *testing.T, see func(name string, s built, registered []prometheus.
 		})
 		see(one.name, s, append(reg.collectors, obs.NewReadiness(s.Checks)))
 	}
+}
+
+// registerTelemetry registers what a service has beside its own when traces and
+// error reports are on. Nothing is sent.
+func registerTelemetry(t *testing.T, reg prometheus.Registerer) {
+	t.Helper()
+	reports, err := obs.NewReports(obs.ReportConfig{DSN: "http://key@127.0.0.1:1/1"}, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracing, err := obs.NewTracing(t.Context(), obs.TraceConfig{Endpoint: "http://127.0.0.1:1"}, testkit.Logger(t), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		reports.Stop(context.WithoutCancel(t.Context()))
+		if err := tracing.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // recorder keeps what is registered: a registry tells only of series that have
@@ -287,8 +309,8 @@ func TestStop_HasTimeInContainers(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, func(name string, s built, _ []prometheus.Collector) {
-		// The listener for metrics stops after it.
-		const metrics = 5 * time.Second
+		// The listener for metrics stops after it, and what tells others comes last.
+		const metrics = 5*time.Second + obs.StopTracing + time.Second + obs.StopReports
 		if have := compose.Services[name].Environment["NEXERO_DRAIN_TIMEOUT"]; have != drain {
 			t.Errorf("%s drains for %q in docker-compose.yml, and for %s here", name, have, drain)
 		}
