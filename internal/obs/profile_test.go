@@ -50,8 +50,11 @@ func TestProfiles_OneAtATime(t *testing.T) { //nolint:paralleltest // as above
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close()
+		// Refused while the look below is being answered: then again.
+		for ctx.Err() == nil {
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				_ = response.Body.Close()
+			}
 		}
 	}()
 	for range 10_000 {
