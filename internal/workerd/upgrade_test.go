@@ -137,7 +137,7 @@ func TestWorker_LeavesNewerMessagesToNewerWorkers(t *testing.T) {
 	cfg := settings(t, nats, database)
 
 	registry, logged := prometheus.NewRegistry(), new(lines)
-	old, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(logged, nil)), registry)
+	old, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(logged, nil)), registry, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
