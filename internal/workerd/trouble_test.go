@@ -92,7 +92,7 @@ func TestWorker_EachClassOfError(t *testing.T) {
 			conn := publish(t, nats, inZone(t, 1, "kitchen"), inZone(t, 2, "bath"))
 			start := func() (*prometheus.Registry, func(), <-chan error) {
 				registry := prometheus.NewRegistry()
-				w, err := New(t.Context(), settings(t, nats, database), testkit.Logger(t), registry)
+				w, err := New(t.Context(), settings(t, nats, database), testkit.Logger(t), registry, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
