@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ type PostgresConfig struct {
 	// CacheDir keeps downloaded binaries; empty is the user's cache directory, and
 	// for root one below /var/cache.
 	CacheDir string
+	// Port is the port to listen on; 0 takes the one it had before, else a free
+	// one, and so does a port that is taken.
+	Port int
 	// Settings are server parameters on top of the defaults, as in
 	// postgresql.conf. They apply to a server that is started, not to one that
 	// is found running.
@@ -121,7 +125,7 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	if err != nil || found {
 		return err
 	}
-	return p.launch(ctx, bin, cfg.Settings)
+	return p.launch(ctx, bin, cmp.Or(cfg.Port, p.files.lastPort()), cfg.Settings)
 }
 
 // findOrFetch prefers any fitting server of the machine to a download. A given
@@ -178,14 +182,13 @@ func (p *Postgres) arguments(port int, settings map[string]string) []string {
 	return args
 }
 
-// launch starts the server on the port it had before or, when that is taken, on
-// a free one. Nobody can hold a free port for it, so a lost race is repeated.
-func (p *Postgres) launch(ctx context.Context, bin binaries, settings map[string]string) error {
+// launch starts the server on a wanted port or, when that is taken or 0, on a
+// free one. Nobody can hold a free port for it, so a lost race is repeated.
+func (p *Postgres) launch(ctx context.Context, bin binaries, port int, settings map[string]string) error {
 	if err := p.awaitVacancy(ctx); err != nil {
 		return err
 	}
 	const attempts = 5
-	port := p.files.lastPort()
 	var err error
 	for range attempts {
 		if port, err = freePort(ctx, port); err != nil {

@@ -92,7 +92,7 @@ var onlyIn = map[string][]string{
 	"github.com/labstack/echo/v4":                {"internal/gate", "internal/ingest", "internal/query"},
 	"github.com/jackc/pgx/v5":                    {"internal/postgres", "internal/devstack", "internal/testkit", "test/e2e", "test/chaos", "test/bench", "test/cluster"},
 	"github.com/jackc/tern/v2":                   {"internal/postgres"},
-	"github.com/nats-io/nats.go":                 {"internal/queue", "internal/apikey", "internal/devstack", "internal/testkit"},
+	"github.com/nats-io/nats.go":                 {"internal/queue", "internal/apikey", "internal/devstack", "internal/testkit", "test/chaos"},
 	"github.com/nats-io/nats-server/v2":          {"internal/devstack"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
 	"github.com/spf13/viper":                     {"internal/config"},

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Exit statuses.
+const (
+	exitBroken  = 1
+	exitTrouble = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	status := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// command runs the program and returns its exit status.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var o options
+	var minutes int
+	var record string
+	flags.Uint64Var(&o.seed, "seed", 1, "what is drawn, and who tours")
+	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
+	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
+	flags.IntVar(&o.perStand, "per-stand", 10, "rounds on one stand before it is stopped, checked for leaks and made anew")
+	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this")
+	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
+	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
+	flags.StringVar(&record, "record", "", "write what came of it into this page, between its markers")
+	if err := flags.Parse(args); err != nil {
+		return exitTrouble
+	}
+	o.minutes = time.Duration(minutes) * time.Minute
+	if flags.NArg() > 0 || o.rounds < 0 || minutes < 0 || o.perStand < 1 || o.rounds == 0 && minutes == 0 {
+		_, _ = fmt.Fprintln(stderr, "chaos: give rounds or minutes, and nothing but flags")
+		return exitTrouble
+	}
+	err := runWith(ctx, o, record, stdout)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errBroken):
+		_, _ = fmt.Fprintln(stderr, "chaos:", err)
+		return exitBroken
+	default:
+		_, _ = fmt.Fprintln(stderr, "chaos: trouble of the harness:", err)
+		return exitTrouble
+	}
+}
+
+// runWith builds the programs, plays, and writes the record.
+func runWith(ctx context.Context, o options, record string, stdout io.Writer) (err error) {
+	dir, err := os.MkdirTemp("", "nexero-chaos-programs-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	programs, err := buildPrograms(ctx, dir)
+	if err != nil {
+		return err
+	}
+	r := newRun(o, programs, stdout)
+	err = r.play(ctx)
+	if ctx.Err() != nil {
+		return errors.Join(errors.New("called off"), err)
+	}
+	r.summarise()
+	if record != "" && (err == nil || errors.Is(err, errBroken)) {
+		err = errors.Join(err, r.result.record(ctx, record, o))
+	}
+	return err
+}
+
+// chosen leaves the faults whose name contains a text.
+func chosen(table []fault, text string) []fault {
+	var kept []fault
+	for _, f := range table {
+		if strings.Contains(f.name, text) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nexero-vr/nexero/internal/devstack"
+)
+
+// database is the stand's PostgreSQL: devstack finds and starts it, faults end
+// it behind devstack's back. Its methods may be called at the same time.
+type database struct {
+	dir      string
+	port     int
+	settings map[string]string
+	log      *slog.Logger
+
+	mu     sync.Mutex
+	server *devstack.Postgres
+	frozen []int // processes that were stopped
+}
+
+func newDatabase(dir string, addresses *addresses, log *slog.Logger) (*database, error) {
+	address, err := addresses.take()
+	if err != nil {
+		return nil, err
+	}
+	_, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, err
+	}
+	return &database{dir: dir, port: port, log: log, settings: map[string]string{
+		"shared_buffers": "64MB",
+		// Locks and what holds them are looked at after each round.
+		"deadlock_timeout": "500ms",
+	}}, nil
+}
+
+// start starts the server, after its end with the recovery that it needs.
+func (d *database) start(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server != nil {
+		if alive(d.server.PID()) {
+			return nil
+		}
+		// It has ended; this gives its directory free.
+		if err := d.server.Stop(ctx); err != nil {
+			d.log.WarnContext(ctx, "postgresql had ended badly", "error", err)
+		}
+		d.server = nil
+	}
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{
+		DataDir: d.dir, Port: d.port, Settings: d.settings, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.server = server
+	return nil
+}
+
+// address is where the server listens, whether or not it is there.
+func (d *database) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)) }
+
+// url is where clients find the database nexero. It is empty before the first
+// start.
+func (d *database) url() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return ""
+	}
+	return d.server.URL()
+}
+
+// end ends the server by a signal to its first process: SIGINT stops it in
+// order, SIGQUIT is `pg_ctl stop -m immediate`, SIGKILL is what it looks like.
+func (d *database) end(ctx context.Context, sig syscall.Signal) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	pid := d.server.PID()
+	if err := signalPID(pid, sig); err != nil {
+		return fmt.Errorf("%s to postgresql: %w", sig, err)
+	}
+	return poll(ctx, killPatience, "the end of postgresql", func() (bool, error) { return !alive(pid), nil })
+}
+
+// killBackend kills the server process of one client, the pick-th modulo their
+// number: PostgreSQL then ends all others and recovers by itself.
+func (d *database) killBackend(pick int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	var clients []int
+	for _, pid := range children(d.server.PID()) {
+		if title, err := os.ReadFile(procFile(pid, "cmdline")); err == nil && bytes.Contains(title, []byte(devstack.Database)) {
+			clients = append(clients, pid)
+		}
+	}
+	if len(clients) == 0 {
+		return nil
+	}
+	return signalPID(clients[pick%len(clients)], syscall.SIGKILL)
+}
+
+// freeze stops all processes of the server where they are.
+func (d *database) freeze() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	// The first process goes first: it would start others.
+	var errs []error
+	for _, pid := range append([]int{d.server.PID()}, children(d.server.PID())...) {
+		d.frozen = append(d.frozen, pid)
+		errs = append(errs, signalPID(pid, syscall.SIGSTOP))
+	}
+	return errors.Join(errs...)
+}
+
+// thaw lets them go on.
+func (d *database) thaw() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, pid := range d.frozen {
+		errs = append(errs, signalPID(pid, syscall.SIGCONT))
+	}
+	d.frozen = nil
+	return errors.Join(errs...)
+}
+
+// running reports whether the server is there and not frozen.
+func (d *database) running() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.server != nil && len(d.frozen) == 0 && alive(d.server.PID())
+}
+
+// connect opens a connection of the harness's own, which the caller closes.
+func (d *database) connect(ctx context.Context) (*pgx.Conn, error) {
+	settings, err := pgx.ParseConfig(d.url())
+	if err != nil {
+		return nil, err
+	}
+	settings.ConnectTimeout = lookPatience
+	settings.RuntimeParams["application_name"] = "chaos"
+	return pgx.ConnectConfig(ctx, settings)
+}
+
+// stop ends the server in order.
+func (d *database) stop(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	err := d.server.Stop(ctx)
+	d.server = nil
+	return err
+}
+
+// signalPID reaches a process that may have ended meanwhile.
+func signalPID(pid int, sig syscall.Signal) error {
+	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// alive reports whether a process is there and no zombie.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(procFile(pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, found := bytes.Cut(stat, []byte(") "))
+	return found && len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
+}
+
+// children are the processes that a process has started itself.
+func children(parent int) []int {
+	tasks, err := filepath.Glob(procFile(parent, "task/*/children"))
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, field := range bytes.Fields(text) {
+			if pid, err := strconv.Atoi(string(field)); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+func procFile(pid int, name string) string {
+	return filepath.Join("/proc", strconv.Itoa(pid), name)
+}

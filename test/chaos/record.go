@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What lies between the markers of a page is the harness's; the rest is left.
+const (
+	recordBegin = "<!-- written by make chaos: begin -->"
+	recordEnd   = "<!-- written by make chaos: end -->"
+)
+
+func (b *books) add(other books) {
+	b.Batches += other.Batches
+	b.Events += other.Events
+	b.Rejected += other.Rejected
+	b.Quarantined += other.Quarantined
+}
+
+func (r *result) faults() int {
+	n := 0
+	for _, times := range r.Faults {
+		n += times
+	}
+	return n
+}
+
+// summarise prints the whole run.
+func (r *run) summarise() {
+	s := &r.result
+	r.say("\n%s, %s, %s on %s in %s\n", plural(s.faults(), "fault"), plural(s.Rounds, "round"), "seed "+fmt.Sprint(s.Seed),
+		plural(s.Stands, "stand"), s.Duration.Round(time.Second))
+	for _, name := range slices.Sorted(maps.Keys(s.Faults)) {
+		r.say("  %5d %s\n", s.Faults[name], name)
+	}
+	r.say("%s\n", s.balance())
+}
+
+// balance is the outcome in one sentence.
+func (r *result) balance() string {
+	c, b := &r.Counts, &r.Books
+	text := fmt.Sprintf("%d posts in %d attempts: %d acknowledged, %d refused, %d open, %d never arrived; %d clients vanished. "+
+		"%d batches with %d events are stored, %d events rejected, %d quarantined.",
+		c.Posts, c.Attempts, c.Acknowledged, c.Refused, c.Open, c.Unsent, c.Vanished, b.Batches, b.Events, b.Rejected, b.Quarantined)
+	if len(r.Violations) > 0 {
+		return text + fmt.Sprintf(" NOT balanced: %d violations.", len(r.Violations))
+	}
+	return text + " Every book balanced."
+}
+
+// record writes the run into a page, in place of the run that was there.
+func (r *result) record(ctx context.Context, path string, o options) error {
+	page, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		page, err = []byte("# Reliability\n\n"+recordBegin+"\n"+recordEnd+"\n"), nil
+	}
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	before, rest, found := strings.Cut(string(page), recordBegin)
+	_, after, ended := strings.Cut(rest, recordEnd)
+	if !found || !ended {
+		return fmt.Errorf("record: %s has no lines %q and %q", path, recordBegin, recordEnd)
+	}
+	text := before + recordBegin + "\n\n" + r.page(ctx, o) + "\n" + recordEnd + after
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a page for all to read
+		return fmt.Errorf("record: %w", err)
+	}
+	return nil
+}
+
+// page is the run as a reader of the page sees it.
+func (r *result) page(ctx context.Context, o options) string {
+	var b strings.Builder
+	line := func(name, format string, arguments ...any) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, arguments...))
+	}
+	command := fmt.Sprintf("go run ./test/chaos --seed %d --rounds %d", o.seed, r.Rounds)
+	b.WriteString("| | |\n|---|---|\n")
+	line("when", "%s", time.Now().UTC().Format("2006-01-02"))
+	line("commit", "`%s`", commit(ctx))
+	line("command", "`%s`", command)
+	line("machine", "%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	line("took", "%s", r.Duration.Round(time.Second))
+	line("rounds", "%d on %s, each made from nothing", r.Rounds, plural(r.Stands, "stand"))
+	line("faults", "%d", r.faults())
+	b.WriteString("\n| fault | times |\n|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
+		line(name, "%d", r.Faults[name])
+	}
+	b.WriteString("\n" + r.balance() + "\n")
+	for _, violation := range r.Violations {
+		b.WriteString("\n    " + strings.ReplaceAll(violation, "\n", "\n    ") + "\n")
+	}
+	return b.String()
+}
+
+// commit names what was run: the commit, and whether there were changes to it.
+func commit(ctx context.Context) string {
+	output, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(output))
+}

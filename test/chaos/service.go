@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// kind is what a service does.
+type kind string
+
+const (
+	kindIngest kind = "ingest"
+	kindWorker kind = "worker"
+	kindQuery  kind = "query"
+)
+
+// service is an ingest, a worker or a query process.
+type service struct {
+	*process
+
+	kind    kind
+	listen  string // for clients; empty for a worker
+	metrics string
+}
+
+// Time-outs are short, so that what waits for one goes on within a round; their
+// order is that of production. AckWait is the shortest that is allowed.
+const (
+	ackWait      = 5 * time.Second
+	drainTimeout = 10 * time.Second
+	// streamBytes is what the stream may hold.
+	streamBytes = 256 << 20
+)
+
+const maxBytesSetting = "NEXERO_QUEUE_MAX_BYTES=256MiB"
+
+func commonSettings() []string {
+	return []string{
+		"NEXERO_LOG_FORMAT=json",
+		"NEXERO_DRAIN_TIMEOUT=" + drainTimeout.String(),
+		maxBytesSetting,
+		"NEXERO_QUEUE_ACK_WAIT=" + ackWait.String(),
+		"NEXERO_QUEUE_REQUEST_TIMEOUT=2s",
+	}
+}
+
+func settingsOf(k kind) []string {
+	switch k {
+	case kindIngest:
+		return []string{"NEXERO_REQUEST_TIMEOUT=4s", "NEXERO_BODY_TIMEOUT=5s", "NEXERO_SESSION_STATE_MAX_BYTES=16MiB"}
+	case kindWorker:
+		return []string{
+			"NEXERO_LOAD_TIMEOUT=4s", "NEXERO_DATABASE_STATEMENT_TIMEOUT=3s", "NEXERO_DATABASE_IDLE_TIMEOUT=4s",
+			"NEXERO_DATABASE_LOCK_TIMEOUT=2s", "NEXERO_ROLLUP_INTERVAL=1s", "NEXERO_DATABASE_MAX_CONNS=8",
+		}
+	default:
+		return []string{"NEXERO_READ_STATEMENT_TIMEOUT=3s", "NEXERO_READ_REQUEST_TIMEOUT=5s"}
+	}
+}
+
+// addService describes a service; raise starts it.
+func (s *stand) addService(k kind, number int) error {
+	v := &service{kind: k}
+	settings := append(commonSettings(), settingsOf(k)...)
+	var err error
+	if v.metrics, err = s.addrs.take(); err != nil {
+		return err
+	}
+	settings = append(settings, "NEXERO_METRICS_LISTEN="+v.metrics)
+	name := fmt.Sprintf("%s-%d", k, number)
+	if k != kindWorker {
+		if v.listen, err = s.addrs.take(); err != nil {
+			return err
+		}
+		settings = append(settings, "NEXERO_LISTEN="+v.listen)
+	}
+	settings = append(settings, "NEXERO_NATS_URL="+s.nats.url(s.nats.client))
+	if k == kindIngest {
+		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID)
+	} else {
+		settings = append(settings, "NEXERO_DATABASE_URL="+s.database.url())
+	}
+	v.process = s.newProcess(name, string(k), nil, settings)
+	s.services = append(s.services, v)
+	return nil
+}
+
+// lookPatience bounds one look at a service.
+const lookPatience = 2 * time.Second
+
+// ready asks the service whether it could do its work.
+func (v *service) ready(ctx context.Context) error {
+	text, err := get(ctx, "http://"+v.metrics+"/readyz")
+	if err != nil {
+		return fmt.Errorf("%s: %w", bytes.TrimSpace(text), err)
+	}
+	return nil
+}
+
+// get reads a page; one that is not answered 200 is an error.
+func get(ctx context.Context, url string) (text []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Close = true // what is looked at must not count our connections
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	const most = 4 << 20
+	if text, err = io.ReadAll(io.LimitReader(response.Body, most)); err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return text, fmt.Errorf("status %d", response.StatusCode)
+	}
+	return text, nil
+}
+
+// gauges reads the service's metrics: by name, the sum over all labels.
+func (v *service) gauges(ctx context.Context) (map[string]float64, error) {
+	text, err := get(ctx, "http://"+v.metrics+"/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("metrics of %s: %w", v.name, err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("metrics of %s: %w", v.name, err)
+	}
+	sums := map[string]float64{}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			sums[name] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return sums, nil
+}
+
+// nexero runs one of the operator's commands and returns what it printed.
+func (s *stand) nexero(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, s.programs.path("nexero"), args...)
+	command.Env = append(cleanEnvironment(),
+		"NEXERO_NATS_URL="+s.nats.url(s.nats.client), "NEXERO_DATABASE_URL="+s.database.url(),
+		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String())
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("nexero %s: %w\n%s%s", args[0], err, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.String(), nil
+}
