@@ -12,11 +12,13 @@ PKG ?= ./...
 FUZZTIME ?= 10s
 BENCH ?= .
 COUNT ?= 6
+SEED ?= 1
+ROUNDS ?= 20
 # Empty without a tag: the program then shows the commit that it was built from.
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
 
 # Recipes read these from the environment, quoted, so that a path may hold blanks.
-export PKG ONLY RECORD FUZZTIME BENCH COUNT RECORDING
+export PKG ONLY RECORD FUZZTIME BENCH COUNT RECORDING SEED ROUNDS
 
 MODULE := github.com/nexero-vr/nexero
 BIN := .build/bin
@@ -69,6 +71,10 @@ mutation: ## Break the code in known ways and expect the tests to notice (PKG=./
 e2e: ## Play a recording through the whole pipeline and check every row: RECORDING=file
 	@case $${RECORDING:?make e2e needs RECORDING=file} in /*) ;; *) RECORDING=$$PWD/$$RECORDING ;; esac; \
 	$(WITH_CLUSTER) go test -count=1 -v -timeout 20m ./test/e2e -recording="$$RECORDING"
+
+.PHONY: chaos
+chaos: ## Break a running pipeline, ROUNDS times as SEED draws, and balance its books
+	@go run ./test/chaos --seed "$$SEED" --rounds "$$ROUNDS"
 
 .PHONY: bench
 bench: $(TOOLS)/.built ## Measure, COUNT times (6); BASE=file compares with an earlier result

@@ -216,7 +216,11 @@ func (c *Conn) provisionConsumer(ctx context.Context) error {
 			`remove it with "nats consumer rm `+StreamName+` `+ConsumerName+`", which loses no message, and start again`); err != nil {
 			return err
 		}
-		if c.purpose == Operator {
+		// What is as it should be is not written again, and that is not only
+		// thrift: a server that deletes and makes a consumer of one name at the
+		// same time can be left with one that works and has no files, and refuses
+		// every update of it until its next start.
+		if c.purpose == Operator || consumerFits(existing.CachedInfo().Config, want) {
 			return nil
 		}
 	case errors.Is(err, jetstream.ErrConsumerNotFound) && c.purpose == Operator:
@@ -263,6 +267,12 @@ func consumerFaults(have, want jetstream.ConsumerConfig) []fault {
 		faults = append(faults, fault{"filter", fmt.Sprint(have.FilterSubject, have.FilterSubjects), "none"})
 	}
 	return faults
+}
+
+// consumerFits reports whether nothing of what may change is to be changed.
+func consumerFits(have, want jetstream.ConsumerConfig) bool {
+	return have.Description == want.Description && have.AckWait == want.AckWait &&
+		have.MaxDeliver == want.MaxDeliver && have.MaxAckPending == want.MaxAckPending
 }
 
 // roomHint explains the server's refusal to reserve more than its store holds.

@@ -2,6 +2,8 @@ package queue_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +186,24 @@ func TestProvision_RefusesAnotherConsumer(t *testing.T) {
 }
 
 // A byte limit that leaves the keys no room is refused before it hurts.
+// A server that deletes a consumer removes its directory last, and with it that
+// of a new one of the same name. The new one works, and no update of it succeeds.
+func TestProvision_ConsumerWithoutFiles(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, devstack.NATSConfig{})
+	b := setupAt(t, s.nats.URL(), queue.Consumer)
+	dirs, err := filepath.Glob(filepath.Join(s.cfg.StoreDir, "jetstream", "*", "streams", queue.StreamName, "obs", queue.ConsumerName))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("directories of the consumer: %v, %v", dirs, err)
+	}
+	if err := os.RemoveAll(dirs[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := connect(t, b.cfg, nil, queue.Consumer).Provision(t.Context()); err != nil {
+		t.Errorf("a worker cannot start: %v", err)
+	}
+}
+
 func TestProvision_StoreTooSmall(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, devstack.NATSConfig{MaxStore: 64 << 20})

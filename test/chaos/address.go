@@ -23,7 +23,7 @@ const (
 
 // newAddresses begins anywhere, since runs may go on side by side.
 func newAddresses() *addresses {
-	return &addresses{next: lowestPort + rand.IntN(highestPort-lowestPort)} //nolint:gosec // no secret
+	return &addresses{next: lowestPort + rand.IntN(highestPort-lowestPort)}
 }
 
 // take returns an address that nobody listens on.

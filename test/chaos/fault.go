@@ -41,6 +41,8 @@ type field struct {
 	traffic *traffic
 	// broken notes a broken promise that a fault saw itself.
 	broken func(format string, arguments ...any)
+	// reached counts what a fault may bring about and may not, by name.
+	reached func(name string)
 }
 
 // faults are all that can be drawn, in a fixed order: what a seed draws depends
@@ -50,7 +52,7 @@ type field struct {
 // named here.
 func faults() []fault {
 	var all []fault
-	for _, some := range [][]fault{processFaults(), databaseFaults(), queueFaults(), keyFaults()} {
+	for _, some := range [][]fault{processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults()} {
 		all = append(all, some...)
 	}
 	return all

@@ -45,7 +45,7 @@ func revive(name string) func(context.Context, *field) error {
 		if err != nil {
 			return err
 		}
-		return p.start(false)
+		return p.start()
 	}
 }
 
@@ -81,7 +81,7 @@ func drawKillAll(r *rand.Rand) blow {
 		heal: func(_ context.Context, f *field) error {
 			var errs []error
 			for _, service := range f.of(k) {
-				errs = append(errs, service.start(false))
+				errs = append(errs, service.start())
 			}
 			return errors.Join(errs...)
 		},

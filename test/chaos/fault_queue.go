@@ -24,19 +24,19 @@ func queueFaults() []fault {
 
 // withStream connects as an operator. A server that is away, by another fault,
 // leaves nothing to do: that is no error.
-func (s *stand) withStream(ctx context.Context, do func(jetstream.JetStream) error) error {
+func (s *stand) withStream(ctx context.Context, do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	connection, err := nats.Connect(s.nats.url(s.nats.client), nats.Timeout(lookPatience), nats.NoReconnect())
 	if err != nil {
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	defer connection.Close()
 	js, err := jetstream.New(connection)
 	if err != nil {
 		return err
 	}
-	err = do(js)
+	err = do(ctx, js)
 	var api *jetstream.APIError
 	if err != nil && !errors.As(err, &api) {
 		return nil // it went away in between
@@ -53,7 +53,7 @@ func drawConsumerDeleted(r *rand.Rand) blow {
 		detail: plural(times, "time"),
 		strike: func(ctx context.Context, f *field) error {
 			for range times {
-				if err := f.withStream(ctx, func(js jetstream.JetStream) error {
+				if err := f.withStream(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 					err := js.DeleteConsumer(ctx, queue.StreamName, queue.ConsumerName)
 					if errors.Is(err, jetstream.ErrConsumerNotFound) {
 						return nil
@@ -84,7 +84,7 @@ func drawConsumerReset(r *rand.Rand) blow {
 		detail: detail + plural(times, "time"),
 		strike: func(ctx context.Context, f *field) error {
 			for range times {
-				if err := f.withStream(ctx, func(js jetstream.JetStream) error { return reset(ctx, js, first) }); err != nil {
+				if err := f.withStream(ctx, func(ctx context.Context, js jetstream.JetStream) error { return reset(ctx, js, first) }); err != nil {
 					return fmt.Errorf("reset the consumer: %w", err)
 				}
 				if !pause(ctx, 200*time.Millisecond) {
@@ -123,7 +123,7 @@ func drawStreamFull(r *rand.Rand) blow {
 				}
 				frozen = append(frozen, worker)
 			}
-			return f.withStream(ctx, func(js jetstream.JetStream) error {
+			return f.withStream(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 				return limitStream(ctx, js, func(held uint64) int64 { return max(1, int64(held)) })
 			})
 		},
@@ -134,7 +134,7 @@ func drawStreamFull(r *rand.Rand) blow {
 				}
 			}
 			// With the server away it stays small until the end of the round.
-			return f.withStream(ctx, func(js jetstream.JetStream) error { return restoreLimit(ctx, js) })
+			return f.withStream(ctx, restoreLimit)
 		},
 	}
 }

@@ -29,7 +29,7 @@ const (
 	shortestWait   = 50 * time.Millisecond
 	longestWait    = time.Second
 
-	impatience   = 0.02 // share of posts that are tried twice at most
+	impatience   = 0.08 // share of posts that are tried twice at most
 	vanishMiddle = 0.02 // share of attempts that end in the middle of the body
 	vanishAfter  = 0.01 // share of attempts that do not wait for the answer
 )
@@ -130,9 +130,6 @@ func (h *headset) post(ctx context.Context, post sim.Post) error {
 	}
 	known, wait, deadline := fateUnsent, shortestWait, time.Now().Add(longestPost)
 	for range attempts {
-		if ctx.Err() != nil {
-			break
-		}
 		f, retryAfter := h.attempt(ctx, id, &post)
 		h.ledger.attempted(id, f)
 		known = max(known, f)

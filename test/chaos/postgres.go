@@ -75,9 +75,6 @@ func (d *database) start(ctx context.Context) error {
 	return nil
 }
 
-// address is where the server listens, whether or not it is there.
-func (d *database) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)) }
-
 // url is where clients find the database nexero. It is empty before the first
 // start.
 func (d *database) url() string {
@@ -212,7 +209,7 @@ func children(parent int) []int {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, field := range bytes.Fields(text) {
+		for field := range bytes.FieldsSeq(text) {
 			if pid, err := strconv.Atoi(string(field)); err == nil {
 				pids = append(pids, pid)
 			}

@@ -41,8 +41,13 @@ type life struct {
 }
 
 // start starts the process unless it runs. It says nothing about readiness.
-// settings come on top of its own; crashes says that its end may come any time.
-func (p *process) start(crashes bool, settings ...string) error {
+func (p *process) start() error { return p.launch(false) }
+
+// startDoomed does the same with settings on top of its own that will end it:
+// its end is no surprise.
+func (p *process) startDoomed(settings ...string) error { return p.launch(true, settings...) }
+
+func (p *process) launch(doomed bool, settings ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.life != nil && p.life.running() {
@@ -62,7 +67,7 @@ func (p *process) start(crashes bool, settings ...string) error {
 	if err := command.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", p.name, err), output.Close())
 	}
-	l := &life{command: command, ended: make(chan struct{}), asked: crashes}
+	l := &life{command: command, ended: make(chan struct{}), asked: doomed}
 	p.life = l
 	go func() {
 		l.err = command.Wait()
@@ -85,15 +90,6 @@ func (p *process) current() *life {
 func (p *process) running() bool {
 	l := p.current()
 	return l != nil && l.running()
-}
-
-// pid is the number of the process, 0 when there is none.
-func (p *process) pid() int {
-	l := p.current()
-	if l == nil || !l.running() {
-		return 0
-	}
-	return l.command.Process.Pid
 }
 
 // kill ends the process as a power cut would, and waits for its end.

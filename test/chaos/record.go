@@ -38,10 +38,13 @@ func (r *result) faults() int {
 // summarise prints the whole run.
 func (r *run) summarise() {
 	s := &r.result
-	r.say("\n%s, %s, %s on %s in %s\n", plural(s.faults(), "fault"), plural(s.Rounds, "round"), "seed "+fmt.Sprint(s.Seed),
+	r.say("\n%s, %s, seed %d on %s in %s\n", plural(s.faults(), "fault"), plural(s.Rounds, "round"), s.Seed,
 		plural(s.Stands, "stand"), s.Duration.Round(time.Second))
 	for _, name := range slices.Sorted(maps.Keys(s.Faults)) {
 		r.say("  %5d %s\n", s.Faults[name], name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Reached)) {
+		r.say("  %5d %s\n", s.Reached[name], name)
 	}
 	r.say("%s\n", s.balance())
 }
@@ -97,6 +100,12 @@ func (r *result) page(ctx context.Context, o options) string {
 	b.WriteString("\n| fault | times |\n|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
 		line(name, "%d", r.Faults[name])
+	}
+	if len(r.Reached) > 0 {
+		b.WriteString("\n| of these | times |\n|---|---|\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Reached)) {
+		line(name, "%d", r.Reached[name])
 	}
 	b.WriteString("\n" + r.balance() + "\n")
 	for _, violation := range r.Violations {

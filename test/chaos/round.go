@@ -13,6 +13,10 @@ import (
 // what nobody thought of.
 const roundPatience = 8 * time.Minute
 
+// enough is how many posts make sure that there is something to break before
+// the faults of a round, and that all works again after them.
+const enough = 25
+
 // round is one set of faults and the balance after it.
 type round struct {
 	stand  *stand
@@ -21,11 +25,15 @@ type round struct {
 	seed   uint64
 	say    func(format string, arguments ...any)
 	wrong  []string
+	// reached are what faults brought about beyond what was drawn.
+	reached []string
 }
 
 func (r *round) broken(format string, arguments ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, arguments...))
 }
+
+func (r *round) reach(name string) { r.reached = append(r.reached, name) }
 
 // play lets headsets post, strikes, heals, settles and checks. What is wrong is
 // in r.wrong; an error is trouble of the harness.
@@ -37,10 +45,14 @@ func (r *round) play(ctx context.Context, blows []drawn) (books, error) {
 	if err != nil {
 		return books{}, err
 	}
-	err = r.strike(ctx, &field{stand: r.stand, traffic: traffic, broken: r.broken}, blows)
+	err = r.strike(ctx, &field{stand: r.stand, traffic: traffic, broken: r.broken, reached: r.reach}, blows)
 	// Everything is healed before headsets stop, so that they end as they would.
 	if err == nil {
 		err = r.judge("after healing", r.stand.mend(ctx))
+	}
+	// Posts are taken again without anybody's help.
+	if err == nil {
+		err = r.flow(ctx, enough)
 	}
 	if err = errors.Join(err, traffic.finish()); err != nil {
 		return books{}, err
@@ -52,7 +64,7 @@ func (r *round) play(ctx context.Context, blows []drawn) (books, error) {
 // them are over, and heals each after its time.
 func (r *round) strike(ctx context.Context, f *field, blows []drawn) error {
 	// There has to be something to break.
-	if err := r.flow(ctx, 5); err != nil {
+	if err := r.flow(ctx, enough); err != nil {
 		return err
 	}
 	type due struct {
@@ -96,7 +108,7 @@ func (r *round) strike(ctx context.Context, f *field, blows []drawn) error {
 // flow waits until some more posts were acknowledged.
 func (r *round) flow(ctx context.Context, posts int) error {
 	target := r.ledger.acknowledged() + posts
-	return r.judge("before the faults", poll(ctx, raisePatience, "posts to be acknowledged", func() (bool, error) {
+	return r.judge("before or after the faults", poll(ctx, raisePatience, "posts to be acknowledged", func() (bool, error) {
 		return r.ledger.acknowledged() >= target, nil
 	}))
 }

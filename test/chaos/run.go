@@ -37,10 +37,13 @@ type run struct {
 
 // result is what a record shows.
 type result struct {
-	Seed       uint64
-	Rounds     int
-	Stands     int
-	Faults     map[string]int
+	Seed   uint64
+	Rounds int
+	Stands int
+	Faults map[string]int
+	// Reached are the faults among them that happened in a certain way, such as
+	// a death at a named step.
+	Reached    map[string]int
 	Counts     counts
 	Books      books
 	Violations []string
@@ -49,7 +52,7 @@ type result struct {
 
 func newRun(o options, programs programs, out io.Writer) *run {
 	r := &run{options: o, out: out, programs: programs, begun: time.Now()}
-	r.result = result{Seed: o.seed, Faults: map[string]int{}}
+	r.result = result{Seed: o.seed, Faults: map[string]int{}, Reached: map[string]int{}}
 	r.table = possible(chosen(faults(), o.only), r.say)
 	return r
 }
@@ -141,6 +144,9 @@ func (r *run) playRound(ctx context.Context, s *stand, l *ledger) (books, error)
 	}
 	r.result.Rounds++
 	sum, err := one.play(ctx, blows)
+	for _, name := range one.reached {
+		r.result.Reached[name]++
+	}
 	if err != nil {
 		return sum, errors.Join(err, r.verdict(one, "before this trouble"))
 	}

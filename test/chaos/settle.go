@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/nexero-vr/nexero/internal/queue"
 )
 
@@ -20,7 +18,7 @@ func (s *stand) mend(ctx context.Context) error {
 	if err := s.raise(ctx); err != nil {
 		return err
 	}
-	return s.withStream(ctx, func(js jetstream.JetStream) error { return restoreLimit(ctx, js) })
+	return s.withStream(ctx, restoreLimit)
 }
 
 // settle waits until all that was sent has come to rest: no ingest has anything

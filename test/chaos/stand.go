@@ -82,7 +82,7 @@ func (s *stand) startStores(ctx context.Context) (err error) {
 		return err
 	}
 	s.queue = s.newProcess("nats", "nats-server", []string{"-c", s.nats.configPath}, nil)
-	if err := s.queue.start(false); err != nil {
+	if err := s.queue.start(); err != nil {
 		return err
 	}
 	return s.database.start(ctx)
@@ -188,14 +188,14 @@ func (s *stand) raise(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.queue.start(false); err != nil {
+	if err := s.queue.start(); err != nil {
 		return err
 	}
 	if err := s.database.start(ctx); err != nil {
 		return err
 	}
 	for _, service := range s.services {
-		if err := service.start(false); err != nil {
+		if err := service.start(); err != nil {
 			return err
 		}
 	}
