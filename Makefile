@@ -74,7 +74,9 @@ e2e: ## Play a recording through the whole pipeline and check every row: RECORDI
 
 .PHONY: chaos
 chaos: ## Break a running pipeline, ROUNDS times as SEED draws, and balance its books
-	@go run ./test/chaos --seed "$$SEED" --rounds "$$ROUNDS"
+	@mkdir -p $(BIN)
+	@go build -o $(BIN)/chaos ./test/chaos
+	@$(BIN)/chaos --seed "$$SEED" --rounds "$$ROUNDS"
 
 .PHONY: bench
 bench: $(TOOLS)/.built ## Measure, COUNT times (6); BASE=file compares with an earlier result

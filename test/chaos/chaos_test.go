@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +27,7 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRun(options{seed: testSeed, rounds: testRounds, perStand: testRounds, only: testFaults}, programs, testLog{t})
+	r := newRun(options{seed: testSeed, rounds: testRounds, perStand: testRounds}, programs, testLog{t})
 	if err := r.play(t.Context()); err != nil {
 		t.Fatalf("repeat it with: make chaos SEED=%d ROUNDS=%d: %v", testSeed, testRounds, err)
 	}
@@ -37,9 +36,6 @@ func TestChaos(t *testing.T) {
 		t.Errorf("%d faults, %+v, %+v: too tame to prove anything", r.result.faults(), r.result.Counts, r.result.Books)
 	}
 }
-
-// testFaults are those that the test draws from: all.
-const testFaults = ""
 
 // testLog writes a run's lines to a test's log.
 type testLog struct{ t *testing.T }
@@ -85,7 +81,7 @@ func TestRecord_ReplacesItsPart(t *testing.T) {
 	}
 	r := result{Seed: 7, Rounds: 2, Faults: map[string]int{"kill": 3}}
 	for range 2 {
-		if err := r.record(t.Context(), path, options{seed: 7}); err != nil {
+		if err := r.record(t.Context(), path, options{seed: 7, perStand: defaultPerStand}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +117,7 @@ func TestCommand_Refuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			if got := command(context.Background(), args, &stderr, &stderr); got != exitTrouble || stderr.Len() == 0 {
+			if got := command(t.Context(), args, &stderr, &stderr); got != exitTrouble || stderr.Len() == 0 {
 				t.Errorf("%v: status %d, %q; want %d and a reason", args, got, stderr.String(), exitTrouble)
 			}
 		})

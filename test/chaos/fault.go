@@ -52,7 +52,7 @@ type field struct {
 // named here.
 func faults() []fault {
 	var all []fault
-	for _, some := range [][]fault{processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults()} {
+	for _, some := range [][]fault{processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults()} {
 		all = append(all, some...)
 	}
 	return all

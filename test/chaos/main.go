@@ -19,8 +19,12 @@ const (
 	exitTrouble = 2
 )
 
+// defaultPerStand is few enough that the books are balanced in seconds, and
+// enough for a leak to show.
+const defaultPerStand = 10
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	status := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -36,7 +40,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.Uint64Var(&o.seed, "seed", 1, "what is drawn, and who tours")
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
 	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
-	flags.IntVar(&o.perStand, "per-stand", 10, "rounds on one stand before it is stopped, checked for leaks and made anew")
+	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")

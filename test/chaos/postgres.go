@@ -75,6 +75,9 @@ func (d *database) start(ctx context.Context) error {
 	return nil
 }
 
+// address is where the server listens, whether or not it is there.
+func (d *database) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)) }
+
 // url is where clients find the database nexero. It is empty before the first
 // start.
 func (d *database) url() string {

@@ -88,11 +88,10 @@ func (r *result) page(ctx context.Context, o options) string {
 	line := func(name, format string, arguments ...any) {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, arguments...))
 	}
-	command := fmt.Sprintf("go run ./test/chaos --seed %d --rounds %d", o.seed, r.Rounds)
 	b.WriteString("| | |\n|---|---|\n")
 	line("when", "%s", time.Now().UTC().Format("2006-01-02"))
 	line("commit", "`%s`", commit(ctx))
-	line("command", "`%s`", command)
+	line("command", "`%s`", r.command(o))
 	line("machine", "%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	line("took", "%s", r.Duration.Round(time.Second))
 	line("rounds", "%d on %s, each made from nothing", r.Rounds, plural(r.Stands, "stand"))
@@ -112,6 +111,18 @@ func (r *result) page(ctx context.Context, o options) string {
 		b.WriteString("\n    " + strings.ReplaceAll(violation, "\n", "\n    ") + "\n")
 	}
 	return b.String()
+}
+
+// command is what plays the same rounds again, however many there were.
+func (r *result) command(o options) string {
+	text := fmt.Sprintf("go run ./test/chaos --seed %d --rounds %d", o.seed, r.Rounds)
+	if o.perStand != defaultPerStand {
+		text += fmt.Sprintf(" --per-stand %d", o.perStand)
+	}
+	if o.only != "" {
+		text += fmt.Sprintf(" --only %q", o.only)
+	}
+	return text
 }
 
 // commit names what was run: the commit, and whether there were changes to it.

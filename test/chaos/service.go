@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/nexero-vr/nexero/test/chaos/link"
 )
 
 // kind is what a service does.
@@ -30,6 +32,8 @@ type service struct {
 	kind    kind
 	listen  string // for clients; empty for a worker
 	metrics string
+	// lines are the links to the stores, by store.
+	lines map[string]*link.Link
 }
 
 // Time-outs are short, so that what waits for one goes on within a round; their
@@ -68,8 +72,9 @@ func settingsOf(k kind) []string {
 }
 
 // addService describes a service; raise starts it.
-func (s *stand) addService(k kind, number int) error {
-	v := &service{kind: k}
+func (s *stand) addService(ctx context.Context, k kind, number int) error {
+	v := &service{kind: k, lines: map[string]*link.Link{}}
+	s.services = append(s.services, v) // from now on its links are stopped with the stand
 	settings := append(commonSettings(), settingsOf(k)...)
 	var err error
 	if v.metrics, err = s.addrs.take(); err != nil {
@@ -83,15 +88,33 @@ func (s *stand) addService(k kind, number int) error {
 		}
 		settings = append(settings, "NEXERO_LISTEN="+v.listen)
 	}
-	settings = append(settings, "NEXERO_NATS_URL="+s.nats.url(s.nats.client))
+	queueURL, err := v.join(ctx, toNATS, s.nats.client, s.nats.url(s.nats.client))
+	if err != nil {
+		return err
+	}
+	settings = append(settings, "NEXERO_NATS_URL="+queueURL)
 	if k == kindIngest {
 		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID)
 	} else {
-		settings = append(settings, "NEXERO_DATABASE_URL="+s.database.url())
+		databaseURL, err := v.join(ctx, toDatabase, s.database.address(), s.database.url())
+		if err != nil {
+			return err
+		}
+		settings = append(settings, "NEXERO_DATABASE_URL="+databaseURL)
 	}
 	v.process = s.newProcess(name, string(k), nil, settings)
-	s.services = append(s.services, v)
 	return nil
+}
+
+// join opens a link to a store at address and returns the store's URL by way of
+// it.
+func (v *service) join(ctx context.Context, store, address, url string) (string, error) {
+	on, err := link.Open(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	v.lines[store] = on
+	return on.URL(url)
 }
 
 // lookPatience bounds one look at a service.

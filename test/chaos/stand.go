@@ -97,16 +97,16 @@ func (s *stand) startServices(ctx context.Context) error {
 		return err
 	}
 	for n := range ingests {
-		if err := s.addService(kindIngest, n); err != nil {
+		if err := s.addService(ctx, kindIngest, n); err != nil {
 			return err
 		}
 	}
 	for n := range workers {
-		if err := s.addService(kindWorker, n); err != nil {
+		if err := s.addService(ctx, kindWorker, n); err != nil {
 			return err
 		}
 	}
-	if err := s.addService(kindQuery, 0); err != nil {
+	if err := s.addService(ctx, kindQuery, 0); err != nil {
 		return err
 	}
 	return s.raise(ctx)
@@ -163,7 +163,9 @@ func (s *stand) all() []*process {
 		all = append(all, s.queue)
 	}
 	for _, service := range s.services {
-		all = append(all, service.process)
+		if service.process != nil {
+			all = append(all, service.process)
+		}
 	}
 	return all
 }
@@ -186,6 +188,11 @@ func (s *stand) raise(ctx context.Context) error {
 	for _, p := range s.all() {
 		if err := p.thaw(); err != nil {
 			return err
+		}
+	}
+	for _, service := range s.services {
+		for _, on := range service.lines {
+			on.Pass()
 		}
 	}
 	if err := s.queue.start(); err != nil {
@@ -242,6 +249,11 @@ func (s *stand) destroy(ctx context.Context) error {
 	var errs []error
 	if s.database != nil {
 		errs = append(errs, s.database.thaw())
+	}
+	for _, service := range s.services {
+		for _, on := range service.lines {
+			on.Stop()
+		}
 	}
 	for _, p := range slices.Backward(s.all()) {
 		errs = append(errs, p.kill(ctx))
