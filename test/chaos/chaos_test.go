@@ -15,7 +15,7 @@ import (
 // takes longer over the same.
 const (
 	testSeed   = 1
-	testRounds = 8
+	testRounds = 6
 )
 
 // TestChaos plays a short run: the same faults every time.

@@ -69,7 +69,7 @@ type drawn struct {
 
 // Of a round's faults.
 const (
-	mostFaults = 3
+	mostFaults = 5
 	longestGap = 1200 * time.Millisecond
 )
 

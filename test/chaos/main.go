@@ -75,18 +75,26 @@ func runWith(ctx context.Context, o options, record string, stdout io.Writer) (e
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	programs, err := buildPrograms(ctx, dir)
 	if err != nil {
-		return err
+		return calledOff(ctx, err)
 	}
 	r := newRun(o, programs, stdout)
 	err = r.play(ctx)
-	if ctx.Err() != nil {
-		return errors.Join(errors.New("called off"), err)
-	}
 	r.summarise()
+	if ctx.Err() != nil {
+		return calledOff(ctx, err)
+	}
 	if record != "" && (err == nil || errors.Is(err, errBroken)) {
 		err = errors.Join(err, r.result.record(ctx, record, o))
 	}
 	return err
+}
+
+// calledOff says that what failed did so because somebody ended the run.
+func calledOff(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("called off: %w", err)
 }
 
 // chosen leaves the faults whose name contains a text.

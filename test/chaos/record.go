@@ -58,6 +58,9 @@ func (r *result) balance() string {
 	if len(r.Violations) > 0 {
 		return text + fmt.Sprintf(" NOT balanced: %d violations.", len(r.Violations))
 	}
+	if !r.Whole {
+		return text + " The run did not come to its end."
+	}
 	return text + " Every book balanced."
 }
 

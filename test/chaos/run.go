@@ -48,6 +48,8 @@ type result struct {
 	Books      books
 	Violations []string
 	Duration   time.Duration
+	// Whole says that the run came to its end and every book was balanced.
+	Whole bool
 }
 
 func newRun(o options, programs programs, out io.Writer) *run {
@@ -75,11 +77,13 @@ func (r *run) play(ctx context.Context) (err error) {
 	}
 	defer func() {
 		r.result.Duration = time.Since(r.begun)
-		if err != nil || r.options.keep {
+		r.result.Whole = err == nil
+		// Nobody needs the data of a run that somebody called off.
+		if r.options.keep || err != nil && ctx.Err() == nil {
 			r.say("data and logs are kept in %s\n", parent)
 			return
 		}
-		err = os.RemoveAll(parent)
+		err = errors.Join(err, os.RemoveAll(parent))
 	}()
 	for r.more() {
 		if err := r.playStand(ctx, parent); err != nil {
