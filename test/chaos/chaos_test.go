@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -23,12 +25,20 @@ const (
 // rule 1, rule 2, rule 3, rule 4, rule 5, rule 10
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	programs, err := buildPrograms(t.Context(), t.TempDir())
+	// A test that runs into its time-out ends without cleaning up: the run has to
+	// end before, with all that it started.
+	ctx := t.Context()
+	if deadline, ok := t.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-time.Minute))
+		defer cancel()
+	}
+	programs, err := buildPrograms(ctx, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := newRun(options{seed: testSeed, rounds: testRounds, perStand: testRounds}, programs, testLog{t})
-	if err := r.play(t.Context()); err != nil {
+	if err := r.play(ctx); err != nil {
 		t.Fatalf("repeat it with: make chaos SEED=%d ROUNDS=%d: %v", testSeed, testRounds, err)
 	}
 	r.summarise()

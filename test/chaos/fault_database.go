@@ -45,7 +45,7 @@ func drawDatabaseFreeze(r *rand.Rand) blow {
 	hold := between(r, time.Second, ackWait+3*time.Second)
 	return blow{
 		detail: lasting("frozen", hold), hold: hold,
-		strike: func(_ context.Context, f *field) error { return f.database.freeze() },
+		strike: func(ctx context.Context, f *field) error { return f.database.freeze(ctx) },
 		heal:   func(_ context.Context, f *field) error { return f.database.thaw() },
 	}
 }
@@ -56,7 +56,19 @@ func drawBackendKill(r *rand.Rand) blow {
 	pick := r.IntN(1000)
 	return blow{
 		detail: "SIGKILL, then recovery",
-		strike: func(_ context.Context, f *field) error { return f.database.killBackend(pick) },
+		strike: func(ctx context.Context, f *field) error { return f.database.killBackend(ctx, pick) },
+	}
+}
+
+// endSessions cuts off all clients. A server that is away, by another fault, has
+// none.
+func (d *database) endSessions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookPatience)
+	defer cancel()
+	if db, err := d.connect(ctx); err == nil {
+		_, _ = db.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+		_ = db.Close(ctx)
 	}
 }
 
@@ -68,12 +80,7 @@ func drawSessionsEnded(r *rand.Rand) blow {
 		detail: "pg_terminate_backend of every client, " + plural(times, "time"),
 		strike: func(ctx context.Context, f *field) error {
 			for range times {
-				// It may be away by another fault.
-				if db, err := f.database.connect(ctx); err == nil {
-					_, _ = db.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-						WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`)
-					_ = db.Close(ctx)
-				}
+				f.database.endSessions(ctx)
 				if !pause(ctx, 100*time.Millisecond) {
 					return ctx.Err()
 				}

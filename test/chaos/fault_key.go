@@ -21,9 +21,12 @@ func drawRevoked(r *rand.Rand) blow {
 	return blow{
 		detail: lasting("a second key, revoked after "+hold.String()+" of use, looked at", time.Second), hold: time.Second,
 		strike: func(ctx context.Context, f *field) error {
+			if !f.storesRun() {
+				return nil // by another fault: no key, nothing to revoke
+			}
 			key, id, err := f.newKey(ctx, name)
 			if err != nil {
-				return nil //nolint:nilerr // the stores are away by another fault: no key, nothing to revoke
+				return nil //nolint:nilerr // they went away just now
 			}
 			// Replicas know it within a second.
 			if !pause(ctx, time.Second) {

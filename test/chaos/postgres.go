@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
+	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -106,34 +105,43 @@ func (d *database) end(ctx context.Context, sig syscall.Signal) error {
 
 // killBackend kills the server process of one client, the pick-th modulo their
 // number: PostgreSQL then ends all others and recovers by itself.
-func (d *database) killBackend(pick int) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.server == nil {
+//
+// A server that is away, by another fault, has none: that is no error.
+func (d *database) killBackend(ctx context.Context, pick int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookPatience)
+	defer cancel()
+	db, err := d.connect(ctx)
+	if err != nil {
 		return nil
 	}
-	var clients []int
-	for _, pid := range children(d.server.PID()) {
-		if title, err := os.ReadFile(procFile(pid, "cmdline")); err == nil && bytes.Contains(title, []byte(devstack.Database)) {
-			clients = append(clients, pid)
-		}
+	defer func() { _ = db.Close(ctx) }()
+	rows, err := db.Query(ctx, `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid`)
+	if err != nil {
+		return nil
 	}
-	if len(clients) == 0 {
+	clients, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil || len(clients) == 0 {
 		return nil
 	}
 	return signalPID(clients[pick%len(clients)], syscall.SIGKILL)
 }
 
 // freeze stops all processes of the server where they are.
-func (d *database) freeze() error {
+func (d *database) freeze(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.server == nil {
 		return nil
 	}
 	// The first process goes first: it would start others.
-	var errs []error
-	for _, pid := range append([]int{d.server.PID()}, children(d.server.PID())...) {
+	first := d.server.PID()
+	d.frozen = append(d.frozen, first)
+	if err := signalPID(first, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	others, err := children(ctx, first)
+	errs := []error{err}
+	for _, pid := range others {
 		d.frozen = append(d.frozen, pid)
 		errs = append(errs, signalPID(pid, syscall.SIGSTOP))
 	}
@@ -190,37 +198,22 @@ func signalPID(pid int, sig syscall.Signal) error {
 	return nil
 }
 
-// alive reports whether a process is there and no zombie.
-func alive(pid int) bool {
-	stat, err := os.ReadFile(procFile(pid, "stat"))
-	if err != nil {
-		return false
-	}
-	_, rest, found := bytes.Cut(stat, []byte(") "))
-	return found && len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
-}
+// alive reports whether a process is there. devstack waits for its server, so a
+// dead one does not stay as a zombie.
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 // children are the processes that a process has started itself.
-func children(parent int) []int {
-	tasks, err := filepath.Glob(procFile(parent, "task/*/children"))
+func children(ctx context.Context, parent int) ([]int, error) {
+	output, err := exec.CommandContext(ctx, "ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("list processes: %w", err)
 	}
 	var pids []int
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for field := range bytes.FieldsSeq(text) {
-			if pid, err := strconv.Atoi(string(field)); err == nil {
-				pids = append(pids, pid)
-			}
+	for line := range strings.Lines(string(output)) {
+		var pid, of int
+		if _, err := fmt.Sscan(line, &pid, &of); err == nil && of == parent {
+			pids = append(pids, pid)
 		}
 	}
-	return pids
-}
-
-func procFile(pid int, name string) string {
-	return filepath.Join("/proc", strconv.Itoa(pid), name)
+	return pids, nil
 }
