@@ -1,7 +1,7 @@
 # The one command surface of Nexero. CI runs the same targets by the same names.
 #
 # Variables: PKG chooses packages (make test PKG=./internal/worker), RECORDING a recording, FUZZTIME the time for each
-# fuzz target, BENCH and COUNT what `make bench` measures.
+# fuzz target, BENCH and COUNT what `make bench` measures, SEED and ROUNDS a fault run.
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules --no-print-directory
