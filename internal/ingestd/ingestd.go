@@ -30,6 +30,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/queue"
 	"github.com/nexero-vr/nexero/internal/unreal"
 	"github.com/nexero-vr/nexero/internal/version"
+	"github.com/nexero-vr/nexero/internal/wrongclock"
 )
 
 const (
@@ -103,7 +104,7 @@ func New(ctx context.Context, cfg *config.Ingest, log *slog.Logger, reg promethe
 		Authenticate: i.authenticate,
 		Log:          log, Registerer: reg, Tracer: tracer,
 		Ready: map[string]func() error{ingest.ReadyQueue: i.conn.Ready, "keys": i.keys.Ready},
-		Now:   time.Now, Version: version.Get().Version,
+		Now:   wrongclock.Now, Version: version.Get().Version,
 		Document: document, Page: page,
 	}, options)
 	if err != nil {

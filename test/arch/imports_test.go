@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/lifecycle":  {},
 	"internal/version":    {},
 	"internal/crashpoint": {}, // nothing but names, unless built for fault runs
+	"internal/wrongclock": {}, // the right clock, unless built for fault runs
 	"internal/devstack":   {},
 	"internal/recording":  {},
 	"internal/replay":     {"internal/recording"},
@@ -53,7 +54,7 @@ var mayImport = map[string][]string{
 	// Where stages meet, and what the services' processes have in common.
 	"internal/daemon":  {"internal/config", "internal/obs", "internal/lifecycle", "internal/version"},
 	"internal/front":   {"internal/gate", "internal/daemon", "internal/config"},
-	"internal/ingestd": append([]string{"internal/gate", "internal/front", "internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue", "internal/crashpoint"}, around...),
+	"internal/ingestd": append([]string{"internal/gate", "internal/front", "internal/event", "internal/ingest", "internal/unreal", "internal/apikey", "internal/queue", "internal/crashpoint", "internal/wrongclock"}, around...),
 	"internal/workerd": append([]string{"internal/event", "internal/envelope", "internal/worker", "internal/rollup", "internal/queue", "internal/postgres", "internal/crashpoint"}, around...),
 	"internal/queryd":  append([]string{"internal/gate", "internal/front", "internal/query", "internal/apikey", "internal/queue", "internal/postgres"}, around...),
 	"internal/local":   append([]string{"internal/devstack", "internal/ingestd", "internal/workerd", "internal/queryd", "internal/apikey", "internal/queue", "internal/postgres"}, around...),

@@ -87,7 +87,7 @@ func check(ctx context.Context, s *stand, l *ledger) (books, []string, error) {
 		}
 	}
 	truth := l.truth(rows)
-	if err := checkTruth(ctx, tx, &truth, sum.Quarantined > 0, &found); err != nil {
+	if err := checkTruth(ctx, tx, &truth, sum.Quarantined > 0, l.mixed.Load(), &found); err != nil {
 		return sum, nil, err
 	}
 	return sum, found.all(), nil

@@ -52,7 +52,10 @@ type field struct {
 // named here.
 func faults() []fault {
 	var all []fault
-	for _, some := range [][]fault{processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults()} {
+	for _, some := range [][]fault{
+		processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults(),
+		clockFaults(), partitionFaults(), refusedFaults(),
+	} {
 		all = append(all, some...)
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/event"
@@ -49,6 +50,8 @@ type traffic struct {
 	first  string
 	mu     sync.Mutex
 	second *lent
+
+	mixed atomic.Bool // an ingest's clock was set wrong
 }
 
 // startTraffic lets headsets post until stopped. Their tours follow from seed

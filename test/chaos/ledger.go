@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/event"
@@ -57,6 +58,8 @@ type ledger struct {
 	counts   counts
 	wrong    []string // answers that no truth explains
 	wrongAll int
+
+	mixed atomic.Bool // see mixClocks
 }
 
 func newLedger() *ledger {

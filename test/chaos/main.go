@@ -36,7 +36,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	var o options
 	var minutes int
-	var record string
+	var record, built string
 	flags.Uint64Var(&o.seed, "seed", 1, "what is drawn, and who tours")
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
 	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
@@ -44,6 +44,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
+	flags.StringVar(&built, "programs", "", "directory of programs that are built already, instead of building them")
 	flags.StringVar(&record, "record", "", "write what came of it into this page, between its markers")
 	if err := flags.Parse(args); err != nil {
 		return exitTrouble
@@ -53,7 +54,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "chaos: give rounds or minutes, and nothing but flags")
 		return exitTrouble
 	}
-	err := runWith(ctx, o, record, stdout)
+	err := runWith(ctx, o, record, built, stdout)
 	switch {
 	case err == nil:
 		return 0
@@ -67,15 +68,17 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // runWith builds the programs, plays, and writes the record.
-func runWith(ctx context.Context, o options, record string, stdout io.Writer) (err error) {
+func runWith(ctx context.Context, o options, record, built string, stdout io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "nexero-chaos-programs-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	programs, err := buildPrograms(ctx, dir)
-	if err != nil {
-		return calledOff(ctx, err)
+	programs := programs{dir: built}
+	if built == "" {
+		if programs, err = buildPrograms(ctx, dir); err != nil {
+			return calledOff(ctx, err)
+		}
 	}
 	r := newRun(o, programs, stdout)
 	err = r.play(ctx)

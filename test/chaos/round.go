@@ -134,6 +134,9 @@ func (r *round) balance(ctx context.Context) (books, error) {
 	if len(r.wrong) > before {
 		return books{}, nil // what has not come to rest cannot be compared
 	}
+	if err := r.takeBack(ctx); err != nil || len(r.wrong) > before {
+		return books{}, err
+	}
 	sum, wrong, err := check(ctx, r.stand, r.ledger)
 	if err != nil {
 		return sum, fmt.Errorf("check: %w", err)

@@ -94,7 +94,7 @@ func (s *stand) addService(ctx context.Context, k kind, number int) error {
 	}
 	settings = append(settings, "NEXERO_NATS_URL="+queueURL)
 	if k == kindIngest {
-		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID)
+		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID, s.clockSetting(name))
 	} else {
 		databaseURL, err := v.join(ctx, toDatabase, s.database.address(), s.database.url())
 		if err != nil {

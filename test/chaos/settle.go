@@ -18,7 +18,7 @@ func (s *stand) mend(ctx context.Context) error {
 	if err := s.raise(ctx); err != nil {
 		return err
 	}
-	return s.withStream(ctx, restoreLimit)
+	return errors.Join(s.withStream(ctx, restoreLimit), s.rightClocks(), s.liftRefusals(ctx))
 }
 
 // settle waits until all that was sent has come to rest: no ingest has anything

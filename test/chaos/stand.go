@@ -44,6 +44,8 @@ type stand struct {
 	mu      sync.Mutex
 	alone   []string // processes that ended and nobody had asked for it
 	revoked []debt   // keys that nobody may post with any more
+	// refusals are what PostgreSQL was made to refuse in this round.
+	refusals []refusal
 }
 
 // newStand makes a stand in a new directory below parent and starts it. What
