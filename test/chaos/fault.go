@@ -54,7 +54,7 @@ func faults() []fault {
 	var all []fault
 	for _, some := range [][]fault{
 		processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults(),
-		clockFaults(), partitionFaults(), refusedFaults(),
+		clockFaults(), partitionFaults(), refusedFaults(), twiceFaults(), copyFaults(), diskFaults(),
 	} {
 		all = append(all, some...)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,7 +42,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
 	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
 	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
-	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this")
+	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this; several: with commas between")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
 	flags.StringVar(&built, "programs", "", "directory of programs that are built already, instead of building them")
@@ -100,11 +101,12 @@ func calledOff(ctx context.Context, err error) error {
 	return fmt.Errorf("called off: %w", err)
 }
 
-// chosen leaves the faults whose name contains a text.
+// chosen leaves the faults whose name contains a text, or one of several with
+// commas between them.
 func chosen(table []fault, text string) []fault {
 	var kept []fault
 	for _, f := range table {
-		if strings.Contains(f.name, text) {
+		if slices.ContainsFunc(strings.Split(text, ","), func(part string) bool { return strings.Contains(f.name, part) }) {
 			kept = append(kept, f)
 		}
 	}

@@ -45,6 +45,8 @@ func newDatabase(dir string, addresses *addresses, log *slog.Logger) (*database,
 	}
 	return &database{dir: dir, port: port, log: log, settings: map[string]string{
 		"shared_buffers": "64MB",
+		// Its disk is small; see databaseDiskBytes.
+		"max_wal_size": "96MB", "min_wal_size": "32MB",
 		// Locks and what holds them are looked at after each round.
 		"deadlock_timeout": "500ms",
 	}}, nil

@@ -38,6 +38,9 @@ type stand struct {
 	database *database
 	services []*service
 
+	// natsDisk and databaseDisk are nil where nothing can be mounted.
+	natsDisk, databaseDisk *disk
+
 	key   string // of the headsets
 	keyID string
 
@@ -77,6 +80,9 @@ func newStand(ctx context.Context, programs programs, parent string) (s *stand, 
 }
 
 func (s *stand) startStores(ctx context.Context) (err error) {
+	if err := s.mountDisks(ctx); err != nil {
+		return err
+	}
 	if s.nats, err = newNATSServer(s.dir, s.addrs); err != nil {
 		return err
 	}
@@ -263,6 +269,7 @@ func (s *stand) destroy(ctx context.Context) error {
 	if s.database != nil {
 		errs = append(errs, s.database.stop(ctx))
 	}
+	errs = append(errs, s.unmountDisks())
 	if err := s.logFile.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		errs = append(errs, err)
 	}
