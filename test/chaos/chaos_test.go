@@ -37,7 +37,7 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRun(options{seed: testSeed, rounds: testRounds, perStand: testRounds}, programs, testLog{t})
+	r := newRun(options{seed: testSeed, rounds: testRounds, perStand: testRounds, most: usualMost}, programs, testLog{t})
 	if err := r.play(ctx); err != nil {
 		t.Fatalf("repeat it with: make chaos SEED=%d ROUNDS=%d: %v", testSeed, testRounds, err)
 	}
@@ -61,7 +61,7 @@ func TestDrawRound_Repeats(t *testing.T) {
 	t.Parallel()
 	describe := func(seed uint64) (lines []string) {
 		for round := range 300 {
-			for _, b := range drawRound(seed, round, faults()) {
+			for _, b := range drawRound(seed, round, usualMost, faults()) {
 				lines = append(lines, b.after.String()+" "+b.name+": "+b.detail)
 			}
 		}
@@ -91,7 +91,7 @@ func TestRecord_ReplacesItsPart(t *testing.T) {
 	}
 	r := result{Seed: 7, Rounds: 2, Faults: map[string]int{"kill": 3}}
 	for range 2 {
-		if err := r.record(t.Context(), path, options{seed: 7, perStand: defaultPerStand}); err != nil {
+		if err := r.record(t.Context(), path, options{seed: 7, perStand: defaultPerStand, most: usualMost}); err != nil {
 			t.Fatal(err)
 		}
 	}

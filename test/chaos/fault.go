@@ -72,18 +72,18 @@ type drawn struct {
 
 // Of a round's faults.
 const (
-	mostFaults = 5
+	usualMost  = 5
 	longestGap = 1200 * time.Millisecond
 )
 
 // drawRound draws what goes wrong in a round: the seed and the number decide.
-func drawRound(seed uint64, round int, table []fault) []drawn {
+func drawRound(seed uint64, round, most int, table []fault) []drawn {
 	r := rand.New(rand.NewPCG(seed, uint64(round)))
 	total := 0
 	for i := range table {
 		total += table[i].weight
 	}
-	all := make([]drawn, 1+r.IntN(mostFaults))
+	all := make([]drawn, 1+r.IntN(most))
 	for i := range all {
 		pick := r.IntN(total)
 		for j := range table {

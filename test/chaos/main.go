@@ -42,6 +42,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
 	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
 	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
+	flags.IntVar(&o.most, "most", usualMost, "how many faults may fall in a round; the fewest is 1")
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this; several: with commas between")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
@@ -51,7 +52,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitTrouble
 	}
 	o.minutes = time.Duration(minutes) * time.Minute
-	if flags.NArg() > 0 || o.rounds < 0 || minutes < 0 || o.perStand < 1 || o.rounds == 0 && minutes == 0 {
+	if flags.NArg() > 0 || o.rounds < 0 || minutes < 0 || o.perStand < 1 || o.most < 1 || o.rounds == 0 && minutes == 0 {
 		_, _ = fmt.Fprintln(stderr, "chaos: give rounds or minutes, and nothing but flags")
 		return exitTrouble
 	}

@@ -119,6 +119,9 @@ func (r *result) page(ctx context.Context, o options) string {
 // command is what plays the same rounds again, however many there were.
 func (r *result) command(o options) string {
 	text := fmt.Sprintf("go run ./test/chaos --seed %d --rounds %d", o.seed, r.Rounds)
+	if o.most != usualMost {
+		text += fmt.Sprintf(" --most %d", o.most)
+	}
 	if o.perStand != defaultPerStand {
 		text += fmt.Sprintf(" --per-stand %d", o.perStand)
 	}

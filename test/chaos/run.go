@@ -17,6 +17,8 @@ type options struct {
 	// perStand is how many rounds are played on one stand before it is stopped,
 	// looked at for leaks, and made anew.
 	perStand int
+	// most is how many faults may fall in a round.
+	most int
 	only     string // faults whose name contains it; empty: all
 	keep     bool   // keep the data in any case
 	parent   string // directory for data; empty: a temporary one
@@ -141,7 +143,7 @@ func (r *run) playStand(ctx context.Context, parent string) (err error) {
 func (r *run) playRound(ctx context.Context, s *stand, l *ledger) (books, error) {
 	begun, was := time.Now(), l.sum()
 	one := &round{stand: s, ledger: l, number: r.result.Rounds, seed: r.options.seed, say: r.say}
-	blows := drawRound(r.options.seed, one.number, r.table)
+	blows := drawRound(r.options.seed, one.number, r.options.most, r.table)
 	for i := range blows {
 		one.describe(&blows[i])
 		r.result.Faults[blows[i].name]++
