@@ -51,6 +51,7 @@ type Conn struct {
 	line        atomic.Pointer[line]
 
 	consumerMu sync.Mutex // serialises recreating the consumer
+	leftovers  leftovers
 
 	readyMu sync.Mutex
 	readyAt time.Time

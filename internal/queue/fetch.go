@@ -39,7 +39,8 @@ type pullRequest struct {
 //
 // A single message larger than maxBytes is handed out alone: it could block the
 // queue otherwise. The consumer is made again when it is missing, which brings
-// back everything that is not acknowledged. The errors are [ErrNoStream] and
+// back everything that is not acknowledged; what is stored although it was
+// acknowledged, by a server whose disk was full then, is delivered again. The errors are [ErrNoStream] and
 // [ErrUnavailable], or ctx's; after each, Fetch may be called again. Messages
 // that ctx's end leaves behind come out of the next call.
 func (c *Conn) Fetch(ctx context.Context, maxMessages, maxBytes int, wait time.Duration) ([]*Message, error) {
@@ -52,6 +53,7 @@ func (c *Conn) Fetch(ctx context.Context, maxMessages, maxBytes int, wait time.D
 	for _, m := range messages {
 		c.metrics.fetched(m)
 	}
+	c.deliverLeftovers(ctx)
 	return messages, nil
 }
 
