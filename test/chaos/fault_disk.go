@@ -29,7 +29,9 @@ func fullFor(ctx context.Context, d *disk, hold time.Duration) (err error) {
 	return ctx.Err()
 }
 
-// drawNATSDiskFull: posts are answered 503, and what was acknowledged stays.
+// drawNATSDiskFull: posts are answered 503, and what was acknowledged stays. The
+// server takes nothing more once a write has failed, also with room again, until
+// it is started again: docs/operations.md tells operators to.
 func drawNATSDiskFull(r *rand.Rand) blow {
 	hold := between(r, time.Second, ackWait+2*time.Second)
 	return blow{
@@ -42,7 +44,10 @@ func drawNATSDiskFull(r *rand.Rand) blow {
 			if f.traffic.ledger.acknowledged() == before {
 				f.reached("no post acknowledged while the disk was full")
 			}
-			return nil
+			if _, err := f.queue.terminate(ctx, stopPatience); err != nil && !errors.Is(err, errStillThere) {
+				return err
+			}
+			return f.queue.start()
 		},
 	}
 }
@@ -87,7 +92,9 @@ func (s *stand) switchLog(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	_, _ = db.Exec(ctx, `CREATE TEMPORARY TABLE chaos_log (n int); SELECT pg_switch_wal()`)
+	// A segment without anything in it is not left.
+	_, _ = db.Exec(ctx, `SELECT pg_logical_emit_message(false, 'chaos', '')`)
+	_, _ = db.Exec(ctx, `SELECT pg_switch_wal()`)
 	_ = db.Close(ctx)
 }
 
