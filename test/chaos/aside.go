@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
@@ -18,7 +19,13 @@ func (r *round) takeBack(ctx context.Context) error {
 	if err != nil || len(codes) == 0 {
 		return err
 	}
+	// An operator's replay that dies between two batches, or around a COMMIT, is
+	// begun again.
+	dies := []crashpoint.Point{crashpoint.ReplayBeforeCommit, crashpoint.ReplayCommitted}[r.number%2].Nth(1 + r.number%3)
 	for _, code := range codes {
+		if _, err := r.stand.nexeroWith(ctx, []string{crashpoint.Variable + "=" + dies}, "rejected", "replay", "--code", string(code)); err != nil {
+			r.reach("death of a replay")
+		}
 		// Its exit status says whether it could be done, not what came of it.
 		if _, err := r.stand.nexero(ctx, "rejected", "replay", "--code", string(code)); err != nil {
 			return fmt.Errorf("replay: %w", err)

@@ -39,8 +39,8 @@ func (s *stand) rightClocks() error {
 	return errors.Join(errs...)
 }
 
-// guestName is the ingest that is there for one fault only.
-const guestName = "ingest-9"
+// guestNumber is that of the ingest that is there for one fault only.
+const guestNumber = 9
 
 // withGuest starts one more ingest, which the headsets of the round do not know,
 // and stops it in order afterwards. Without the queue, away by another fault, it
@@ -49,7 +49,7 @@ func (f *field) withGuest(ctx context.Context, offset time.Duration, do func(*se
 	if !f.storesRun() {
 		return nil
 	}
-	if err := f.addService(ctx, kindIngest, 9); err != nil {
+	if err := f.addService(ctx, kindIngest, guestNumber); err != nil {
 		return err
 	}
 	last := len(f.services) - 1

@@ -44,7 +44,7 @@ func drawNATSDiskFull(r *rand.Rand) blow {
 			if f.traffic.ledger.acknowledged() == before {
 				f.reached("no post acknowledged while the disk was full")
 			}
-			if _, err := f.queue.terminate(ctx, stopPatience); err != nil && !errors.Is(err, errStillThere) {
+			if _, err := f.queue.terminate(ctx, drainTimeout); err != nil && !errors.Is(err, errStillThere) {
 				return err
 			}
 			return f.queue.start()

@@ -55,7 +55,7 @@ func drawNoPartition(r *rand.Rand) blow {
 func (s *stand) dropEmpty(ctx context.Context, from time.Time) (int, error) {
 	db, err := s.database.connect(ctx)
 	if err != nil {
-		return 0, nil //nolint:nilerr // it is away by another fault
+		return 0, nil // it is away by another fault
 	}
 	defer func() { _ = db.Close(ctx) }()
 	dropped := 0

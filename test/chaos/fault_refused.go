@@ -70,7 +70,7 @@ func (s *stand) expectRefused(what refusal) {
 func (s *stand) refuse(ctx context.Context, what refusal) error {
 	db, err := s.database.connect(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // it is away by another fault
+		return nil // it is away by another fault
 	}
 	defer func() { _ = db.Close(ctx) }()
 	check := fmt.Sprintf("event_index %% %d <> %d", what.every, what.offset)

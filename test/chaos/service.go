@@ -175,12 +175,18 @@ func (v *service) gauges(ctx context.Context) (map[string]float64, error) {
 
 // nexero runs one of the operator's commands and returns what it printed.
 func (s *stand) nexero(ctx context.Context, args ...string) (string, error) {
+	return s.nexeroWith(ctx, nil, args...)
+}
+
+// nexeroWith does the same with settings on top of its own.
+func (s *stand) nexeroWith(ctx context.Context, settings []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, s.programs.path("nexero"), args...)
 	command.Env = append(cleanEnvironment(),
 		"NEXERO_NATS_URL="+s.nats.url(s.nats.client), "NEXERO_DATABASE_URL="+s.database.url(),
 		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String())
+	command.Env = append(command.Env, settings...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
