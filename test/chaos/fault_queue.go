@@ -27,7 +27,7 @@ func queueFaults() []fault {
 func (s *stand) withStream(ctx context.Context, do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	connection, err := nats.Connect(s.nats.url(s.nats.client), nats.Timeout(lookPatience), nats.NoReconnect())
+	connection, err := nats.Connect(s.nats.url(s.nats.client)+s.cluster.urls(s.nats), nats.Timeout(lookPatience), nats.NoReconnect())
 	if err != nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (s *stand) withStream(ctx context.Context, do func(context.Context, jetstre
 	}
 	err = do(ctx, js)
 	var api *jetstream.APIError
-	if err != nil && !errors.As(err, &api) {
+	if err != nil && (!errors.As(err, &api) || api.Code >= 500) {
 		return nil // it went away in between
 	}
 	return err

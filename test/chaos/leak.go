@@ -67,18 +67,20 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
 
 // measureNATS counts connections and consumers as the server sees them.
 func (s *stand) measureNATS(ctx context.Context, held, slack level) error {
-	for page, names := range map[string][]string{"connz": {"num_connections"}, "jsz": {"streams", "consumers"}} {
-		text, err := get(ctx, "http://"+s.nats.monitor+"/"+page)
-		if err != nil {
-			return fmt.Errorf("measure nats: %w", err)
-		}
-		var numbers map[string]any
-		if err := json.Unmarshal(text, &numbers); err != nil {
-			return fmt.Errorf("measure nats: %w", err)
-		}
-		for _, name := range names {
-			n, _ := numbers[name].(float64)
-			held["nats "+name] = n
+	for _, monitor := range append([]string{s.nats.monitor}, s.cluster.monitors()...) {
+		for page, names := range map[string][]string{"connz": {"num_connections"}, "jsz": {"streams", "consumers"}} {
+			text, err := get(ctx, "http://"+monitor+"/"+page)
+			if err != nil {
+				return fmt.Errorf("measure nats: %w", err)
+			}
+			var numbers map[string]any
+			if err := json.Unmarshal(text, &numbers); err != nil {
+				return fmt.Errorf("measure nats: %w", err)
+			}
+			for _, name := range names {
+				n, _ := numbers[name].(float64)
+				held["nats "+name] += n
+			}
 		}
 	}
 	// A watch that was given up is forgotten by the server after a while.

@@ -44,6 +44,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
 	flags.IntVar(&o.most, "most", usualMost, "how many faults may fall in a round; the fewest is 1")
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this; several: with commas between")
+	flags.BoolVar(&o.cluster, "cluster", false, "three NATS servers that replicate, and what can befall them")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
 	flags.StringVar(&built, "programs", "", "directory of programs that are built already, instead of building them")

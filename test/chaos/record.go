@@ -125,6 +125,9 @@ func (r *result) command(o options) string {
 	if o.perStand != defaultPerStand {
 		text += fmt.Sprintf(" --per-stand %d", o.perStand)
 	}
+	if o.cluster {
+		text += " --cluster"
+	}
 	if o.only != "" {
 		text += fmt.Sprintf(" --only %q", o.only)
 	}

@@ -18,10 +18,11 @@ type options struct {
 	// looked at for leaks, and made anew.
 	perStand int
 	// most is how many faults may fall in a round.
-	most int
-	only     string // faults whose name contains it; empty: all
-	keep     bool   // keep the data in any case
-	parent   string // directory for data; empty: a temporary one
+	most    int
+	cluster bool   // three NATS servers instead of one
+	only    string // faults whose name contains it; empty: all
+	keep    bool   // keep the data in any case
+	parent  string // directory for data; empty: a temporary one
 }
 
 // errBroken says that the product broke a promise.
@@ -57,7 +58,7 @@ type result struct {
 func newRun(o options, programs programs, out io.Writer) *run {
 	r := &run{options: o, out: out, programs: programs, begun: time.Now()}
 	r.result = result{Seed: o.seed, Faults: map[string]int{}, Reached: map[string]int{}}
-	r.table = possible(chosen(faults(), o.only), r.say)
+	r.table = possible(chosen(faultsOf(o), o.only), r.say)
 	return r
 }
 
@@ -106,7 +107,7 @@ func (r *run) more() bool {
 // playStand plays some rounds on one stand, from nothing to its end in order.
 func (r *run) playStand(ctx context.Context, parent string) (err error) {
 	begun := time.Now()
-	s, err := newStand(ctx, r.programs, parent)
+	s, err := newStand(ctx, r.programs, parent, r.options.cluster)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (s *stand) addService(ctx context.Context, k kind, number int) error {
 	if err != nil {
 		return err
 	}
-	settings = append(settings, "NEXERO_NATS_URL="+queueURL)
+	settings = append(settings, "NEXERO_NATS_URL="+queueURL+s.cluster.urls(s.nats), s.cluster.replicas())
 	if k == kindIngest {
 		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID, s.clockSetting(name))
 	} else {
@@ -184,7 +184,7 @@ func (s *stand) nexeroWith(ctx context.Context, settings []string, args ...strin
 	defer cancel()
 	command := exec.CommandContext(ctx, s.programs.path("nexero"), args...)
 	command.Env = append(cleanEnvironment(),
-		"NEXERO_NATS_URL="+s.nats.url(s.nats.client), "NEXERO_DATABASE_URL="+s.database.url(),
+		"NEXERO_NATS_URL="+s.nats.url(s.nats.client)+s.cluster.urls(s.nats), s.cluster.replicas(), "NEXERO_DATABASE_URL="+s.database.url(),
 		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String())
 	command.Env = append(command.Env, settings...)
 	var stdout, stderr bytes.Buffer

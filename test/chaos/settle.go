@@ -69,5 +69,5 @@ func (s *stand) settle(ctx context.Context) error {
 func (s *stand) look(ctx context.Context) (*queue.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
-	return queue.Connect(ctx, queue.Config{URL: s.nats.url(s.nats.client), MaxBytes: streamBytes, AckWait: ackWait}, s.log, nil, queue.Operator)
+	return queue.Connect(ctx, queue.Config{URL: s.nats.url(s.nats.client) + s.cluster.urls(s.nats), Replicas: s.cluster.size(), MaxBytes: streamBytes, AckWait: ackWait}, s.log, nil, queue.Operator)
 }

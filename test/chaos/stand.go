@@ -35,6 +35,7 @@ type stand struct {
 
 	nats     *natsServer
 	queue    *process
+	cluster  *cluster // nil: there is one NATS server
 	database *database
 	services []*service
 
@@ -53,7 +54,7 @@ type stand struct {
 
 // newStand makes a stand in a new directory below parent and starts it. What
 // was started has ended again when it fails.
-func newStand(ctx context.Context, programs programs, parent string) (s *stand, err error) {
+func newStand(ctx context.Context, programs programs, parent string, clustered bool) (s *stand, err error) {
 	dir, err := os.MkdirTemp(parent, "stand-")
 	if err != nil {
 		return nil, err
@@ -69,6 +70,9 @@ func newStand(ctx context.Context, programs programs, parent string) (s *stand, 
 	s = &stand{
 		dir: dir, programs: programs, addrs: newAddresses(), logFile: logFile,
 		log: slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if clustered {
+		s.cluster = &cluster{}
 	}
 	if err := s.startStores(ctx); err != nil {
 		return nil, errors.Join(err, s.destroy(context.WithoutCancel(ctx)))
@@ -90,7 +94,7 @@ func (s *stand) startStores(ctx context.Context) (err error) {
 		return err
 	}
 	s.queue = s.newProcess("nats", "nats-server", []string{"-c", s.nats.configPath}, nil)
-	if err := s.queue.start(); err != nil {
+	if err := s.startQueue(ctx); err != nil {
 		return err
 	}
 	return s.database.start(ctx)
@@ -170,6 +174,9 @@ func (s *stand) all() []*process {
 	if s.queue != nil {
 		all = append(all, s.queue)
 	}
+	if s.cluster != nil {
+		all = append(all, s.cluster.peers...)
+	}
 	for _, service := range s.services {
 		if service.process != nil {
 			all = append(all, service.process)
@@ -203,7 +210,7 @@ func (s *stand) raise(ctx context.Context) error {
 			on.Pass()
 		}
 	}
-	if err := s.queue.start(); err != nil {
+	if err := s.raiseQueue(); err != nil {
 		return err
 	}
 	if err := s.database.start(ctx); err != nil {
@@ -263,6 +270,7 @@ func (s *stand) destroy(ctx context.Context) error {
 			on.Stop()
 		}
 	}
+	s.cluster.stop()
 	for _, p := range slices.Backward(s.all()) {
 		errs = append(errs, p.kill(ctx))
 	}
