@@ -55,6 +55,9 @@ func (c *Conn) Publish(ctx context.Context, id string, message []byte) error {
 	start := time.Now()
 	what, err := c.publish(ctx, id, message)
 	c.metrics.published(what, time.Since(start), len(message))
+	if what == outcomeFull {
+		c.refused.Store(int64(len(message) + len(id) + headerBytes))
+	}
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", id, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -80,6 +81,44 @@ func TestPublish_FullUntilSomethingIsAcknowledged(t *testing.T) {
 	if err := b.conn.Publish(t.Context(), "one-too-many", body); err != nil {
 		t.Errorf("after room was made: %v", err)
 	}
+}
+
+// rules 5 and 6: a publisher whose last message found no room is not ready until
+// somebody has made room, and then it is without another publish.
+func TestReady_FullUntilThereIsRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t, queue.Publisher)
+	cfg := b.cfg
+	cfg.MaxBytes = 1 << 20
+	small := connect(t, cfg, nil, queue.Publisher)
+	if err := small.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.put(t, 3, 300<<10)
+	if err := b.conn.Ready(); err != nil {
+		t.Fatalf("before anything was refused: %v", err)
+	}
+	if err := b.conn.Publish(t.Context(), "one-too-many", make([]byte, 300<<10)); !errors.Is(err, queue.ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	// What is small still fits, and makes nothing ready.
+	if err := b.conn.Publish(t.Context(), "small", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string { // an answer is repeated for half a second
+		if err := b.conn.Ready(); !errors.Is(err, queue.ErrFull) {
+			return fmt.Sprintf("ready: %v, want ErrFull", err)
+		}
+		return ""
+	})
+	ack(t, fetch(t, small, 1, 0)...)
+	b.stored(t, 3)
+	eventually(t, func() string {
+		if err := b.conn.Ready(); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 func TestPublish_TooLarge(t *testing.T) {
