@@ -14,6 +14,9 @@
 // names no point kills the process as soon as it reaches any, with a line that
 // says why: a fault run whose fault never happens would pass.
 //
+// CHAOS_STOP, with the same settings, stops the process there with SIGSTOP
+// instead, and lets it go on at SIGCONT.
+//
 // The process reads the setting itself, once. It is no setting of Nexero's: no
 // file, flag or page has it, and internal/config never learns of it, because no
 // program that is shipped has anything to configure here.

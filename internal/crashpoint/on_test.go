@@ -104,3 +104,37 @@ func TestAt_CountsOverAllGoroutines(t *testing.T) {
 		t.Errorf("printed %q and %q, ended with %v", stdout, stderr, status)
 	}
 }
+
+// A process that is stopped goes on where it was when somebody lets it.
+func TestAt_StopsUntilItMayGoOn(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), //nolint:forbidigo // as a parent
+		walk+"=alone", StopVariable+"="+LoadInCopy.Nth(3))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	// Nothing is reaped of a process that only stopped.
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("status %v, %v; want it stopped", status, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "passed 1\npassed 2\npassed 3\npassed 4\npassed 5\ndeferred\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	if got, want := errs.String(), Prefix+"stopped at load-in-copy:3\n"; got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}

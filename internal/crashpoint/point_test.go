@@ -114,12 +114,12 @@ func TestPoints_AreEachInOnePlace(t *testing.T) {
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for _, p := range All() {
-		if got, n, err := parse(p.Nth(7)); got != p || n != 7 || err != nil {
+		if got, n, err := parse(Variable, p.Nth(7)); got != p || n != 7 || err != nil {
 			t.Errorf("parse(%q) = %q, %d, %v", p.Nth(7), got, n, err)
 		}
 	}
 	for _, bad := range []string{"worker-committed", "worker-committed:", "worker-committed:0", "worker-committed:-1", "nowhere:1", ":1", "worker-committed:1:2"} {
-		if got, n, err := parse(bad); err == nil {
+		if got, n, err := parse(Variable, bad); err == nil {
 			t.Errorf("parse(%q) = %q, %d and no error", bad, got, n)
 		}
 	}
