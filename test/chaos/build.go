@@ -17,6 +17,14 @@ func (p programs) path(name string) string { return filepath.Join(p.dir, name) }
 // the directory that the harness was started in does not matter.
 const module = "github.com/nexero-vr/nexero"
 
+// programs builds what a run needs in dir, unless it was given.
+func (o *options) programs(ctx context.Context, dir string) (programs, error) {
+	if o.built != "" {
+		return programs{o.built}, nil
+	}
+	return buildPrograms(ctx, dir)
+}
+
 // buildPrograms builds the services with their crash points, and the NATS server
 // of the version that go.mod names. Without the race detector: a kill must be
 // able to hit a process at speed.

@@ -123,6 +123,7 @@ func TestCommand_Refuses(t *testing.T) {
 		"unknown":    {"--sed", "1"},
 		"no rounds":  {"--per-stand", "0"},
 		"below zero": {"--rounds", "-1"},
+		"scenario":   {"--scenario", "sunshine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -93,11 +93,13 @@ func check(ctx context.Context, s *stand, l *ledger) (books, []string, error) {
 	return sum, found.all(), nil
 }
 
+// batchesQuery leaves out what is kept of an attacker's bodies, which the ledger
+// of the headsets does not know; see [hostileTenant].
 const batchesQuery = `
 SELECT b.batch_id, b.accepted, coalesce(cardinality(b.rejected_indexes), 0),
        coalesce(e.events, 0), coalesce(e.indexes, 0),
        coalesce(r.edge, 0), coalesce(r.here, 0), coalesce(r.indexes, 0), coalesce(p.reports, 0)
-FROM nexero.batches b
+FROM nexero.batches b JOIN nexero.tenants t ON t.tenant_id = b.tenant_id AND t.name <> 'hostile'
 LEFT JOIN (SELECT batch_no, count(*) AS events, count(DISTINCT event_index) AS indexes
            FROM nexero.events GROUP BY batch_no) e USING (batch_no)
 LEFT JOIN (SELECT batch_no, count(*) FILTER (WHERE form = 'sent') AS edge, count(*) FILTER (WHERE form <> 'sent') AS here,

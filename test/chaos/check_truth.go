@@ -83,7 +83,9 @@ SELECT s.client_id, t.name, count(*)
 FROM nexero.events e JOIN nexero.sessions s USING (session_no) JOIN nexero.event_types t USING (event_type)
 GROUP BY s.client_id, t.name`
 
-	rejectedQuery = `SELECT '', code, count(*) FROM nexero.rejected_events WHERE form = 'sent' GROUP BY code`
+	rejectedQuery = `
+SELECT '', r.code, count(*) FROM nexero.rejected_events r JOIN nexero.tenants t USING (tenant_id)
+WHERE r.form = 'sent' AND t.name <> 'hostile' GROUP BY r.code`
 
 	looksQuery = `
 SELECT '', concat_ws('|', property_id, object, 'n'), sum(looks)::bigint FROM rollup.gaze_targets_daily GROUP BY property_id, object

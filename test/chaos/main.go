@@ -37,17 +37,18 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	var o options
 	var minutes int
-	var record, built string
+	var record, scenario string
 	flags.Uint64Var(&o.seed, "seed", 1, "what is drawn, and who tours")
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
-	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit")
+	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit. Of a scenario: how long what it is about lasts; 0: as long as it usually does")
+	flags.StringVar(&scenario, "scenario", "", "play one of: "+strings.Join(scenarioNames(), ", "))
 	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
 	flags.IntVar(&o.most, "most", usualMost, "how many faults may fall in a round; the fewest is 1")
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this; several: with commas between")
 	flags.BoolVar(&o.cluster, "cluster", false, "three NATS servers that replicate, and what can befall them")
+	flags.StringVar(&o.built, "programs", "", "directory with the programs, which an earlier run built; default: they are built")
 	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
 	flags.StringVar(&o.parent, "dir", "", "directory for data; default: a temporary one")
-	flags.StringVar(&built, "programs", "", "directory of programs that are built already, instead of building them")
 	flags.StringVar(&record, "record", "", "write what came of it into this page, between its markers")
 	if err := flags.Parse(args); err != nil {
 		return exitTrouble
@@ -57,7 +58,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "chaos: give rounds or minutes, and nothing but flags")
 		return exitTrouble
 	}
-	err := runWith(ctx, o, record, built, stdout)
+	var err error
+	if scenario == "" {
+		err = runWith(ctx, o, record, stdout)
+	} else {
+		err = playScenario(ctx, scenario, o, record, stdout)
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -71,17 +77,15 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // runWith builds the programs, plays, and writes the record.
-func runWith(ctx context.Context, o options, record, built string, stdout io.Writer) (err error) {
+func runWith(ctx context.Context, o options, record string, stdout io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "nexero-chaos-programs-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	programs := programs{dir: built}
-	if built == "" {
-		if programs, err = buildPrograms(ctx, dir); err != nil {
-			return calledOff(ctx, err)
-		}
+	programs, err := o.programs(ctx, dir)
+	if err != nil {
+		return calledOff(ctx, err)
 	}
 	r := newRun(o, programs, stdout)
 	err = r.play(ctx)

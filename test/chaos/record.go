@@ -66,20 +66,26 @@ func (r *result) balance() string {
 
 // record writes the run into a page, in place of the run that was there.
 func (r *result) record(ctx context.Context, path string, o options) error {
+	return writePart(path, recordBegin, recordEnd, r.page(ctx, o))
+}
+
+// writePart writes a text between two markers of a page, in place of what was
+// there.
+func writePart(path, begin, end, text string) error {
 	page, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		page, err = []byte("# Reliability\n\n"+recordBegin+"\n"+recordEnd+"\n"), nil
+		page, err = []byte("# Reliability\n\n"+begin+"\n"+end+"\n"), nil
 	}
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	before, rest, found := strings.Cut(string(page), recordBegin)
-	_, after, ended := strings.Cut(rest, recordEnd)
+	before, rest, found := strings.Cut(string(page), begin)
+	_, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		return fmt.Errorf("record: %s has no lines %q and %q", path, recordBegin, recordEnd)
+		return fmt.Errorf("record: %s has no lines %q and %q", path, begin, end)
 	}
-	text := before + recordBegin + "\n\n" + r.page(ctx, o) + "\n" + recordEnd + after
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a page for all to read
+	whole := before + begin + "\n\n" + text + "\n" + end + after
+	if err := os.WriteFile(path, []byte(whole), 0o644); err != nil { //nolint:gosec // a page for all to read
 		return fmt.Errorf("record: %w", err)
 	}
 	return nil

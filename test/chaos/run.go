@@ -23,6 +23,7 @@ type options struct {
 	only    string // faults whose name contains it; empty: all
 	keep    bool   // keep the data in any case
 	parent  string // directory for data; empty: a temporary one
+	built   string // directory of the programs; empty: they are built
 }
 
 // errBroken says that the product broke a promise.

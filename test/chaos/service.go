@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -102,7 +103,7 @@ func (s *stand) addService(ctx context.Context, k kind, number int) error {
 		}
 		settings = append(settings, "NEXERO_DATABASE_URL="+databaseURL)
 	}
-	v.process = s.newProcess(name, string(k), nil, settings)
+	v.process = s.newProcess(name, string(k), nil, append(settings, s.extra...)) // of two alike the last counts
 	return nil
 }
 
@@ -153,8 +154,8 @@ func get(ctx context.Context, url string) (text []byte, err error) {
 	return text, nil
 }
 
-// gauges reads the service's metrics: by name, the sum over all labels.
-func (v *service) gauges(ctx context.Context) (map[string]float64, error) {
+// scrape reads the service's metrics.
+func (v *service) scrape(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	text, err := get(ctx, "http://"+v.metrics+"/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("metrics of %s: %w", v.name, err)
@@ -163,6 +164,15 @@ func (v *service) gauges(ctx context.Context) (map[string]float64, error) {
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("metrics of %s: %w", v.name, err)
+	}
+	return families, nil
+}
+
+// gauges reads the service's metrics: by name, the sum over all labels.
+func (v *service) gauges(ctx context.Context) (map[string]float64, error) {
+	families, err := v.scrape(ctx)
+	if err != nil {
+		return nil, err
 	}
 	sums := map[string]float64{}
 	for name, family := range families {

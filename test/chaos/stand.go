@@ -32,6 +32,7 @@ type stand struct {
 	log      *slog.Logger
 	logFile  io.Closer
 	addrs    *addresses
+	extra    []string // settings of all services
 
 	nats     *natsServer
 	queue    *process
@@ -54,7 +55,8 @@ type stand struct {
 
 // newStand makes a stand in a new directory below parent and starts it. What
 // was started has ended again when it fails.
-func newStand(ctx context.Context, programs programs, parent string, clustered bool) (s *stand, err error) {
+// extra are settings on top of those that every stand has.
+func newStand(ctx context.Context, programs programs, parent string, clustered bool, extra ...string) (s *stand, err error) {
 	dir, err := os.MkdirTemp(parent, "stand-")
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func newStand(ctx context.Context, programs programs, parent string, clustered b
 		return nil, err
 	}
 	s = &stand{
-		dir: dir, programs: programs, addrs: newAddresses(), logFile: logFile,
+		dir: dir, programs: programs, addrs: newAddresses(), logFile: logFile, extra: extra,
 		log: slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if clustered {
