@@ -24,6 +24,14 @@ func profiles() http.Handler {
 	mux.HandleFunc("GET "+profilePath, pprof.Index)
 	mux.HandleFunc("GET "+profilePath+"profile", pprof.Profile)
 	mux.HandleFunc("GET "+profilePath+"trace", pprof.Trace)
+	// The handlers push the server's write deadline back by what they take, and
+	// end with their client.
+	return bounded(mux)
+}
+
+// bounded passes on what may be asked of inner: the list at any time, else one
+// request at a time, of longestProfile at most.
+func bounded(inner http.Handler) http.Handler {
 	busy := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Whoever asks for longer is told, or would wonder about a short profile.
@@ -43,7 +51,6 @@ func profiles() http.Handler {
 				return
 			}
 		}
-		// The handlers push the server's write deadline back by what they take.
-		mux.ServeHTTP(w, r)
+		inner.ServeHTTP(w, r)
 	})
 }

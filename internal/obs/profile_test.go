@@ -1,8 +1,8 @@
 package obs
 
 import (
-	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -40,40 +40,37 @@ func TestProfiles(t *testing.T) { //nolint:paralleltest // a process takes one p
 }
 
 // Profiles cost something while they are taken, so they do not add up. // rule 9
-func TestProfiles_OneAtATime(t *testing.T) { //nolint:paralleltest // as above
-	address := "http://" + serve(t) + profilePath
-	ctx, cancel := context.WithCancel(t.Context())
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"profile?seconds=60", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		// Refused while the look below is being answered: then again.
-		for ctx.Err() == nil {
-			if response, err := http.DefaultClient.Do(request); err == nil {
-				_ = response.Body.Close()
-			}
+func TestProfiles_OneAtATime(t *testing.T) {
+	t.Parallel()
+	taking, release := make(chan struct{}), make(chan struct{})
+	handler := bounded(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == profilePath+"profile" {
+			close(taking)
+			<-release
 		}
-	}()
-	for range 10_000 {
-		if status, _ := get(t, address+"heap"); status == http.StatusServiceUnavailable {
-			break
-		}
+	}))
+	ask := func(path string) int {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, profilePath+path, nil))
+		return answer.Code
 	}
-	if status, _ := get(t, address+"heap"); status != http.StatusServiceUnavailable {
-		t.Errorf("a second profile: status %d", status)
-	}
-	// Who leaves ends the profile.
-	cancel()
-	<-ended
-	for range 10_000 {
-		if status, _ := get(t, address+"heap"); status == http.StatusOK {
-			return
+	first := make(chan int, 1)
+	go func() { first <- ask("profile?seconds=60") }()
+	<-taking
+	for path, want := range map[string]int{
+		"heap": http.StatusServiceUnavailable, "trace?seconds=1": http.StatusServiceUnavailable, "": http.StatusOK,
+	} {
+		if status := ask(path); status != want {
+			t.Errorf("%q beside a profile: status %d, want %d", path, status, want)
 		}
 	}
-	t.Error("the profile goes on without its client")
+	close(release)
+	if status := <-first; status != http.StatusOK {
+		t.Errorf("the profile: status %d", status)
+	}
+	if status := ask("heap"); status != http.StatusOK {
+		t.Errorf("after it: status %d", status)
+	}
 }
 
 // What packages register for themselves is not served. // rule 9

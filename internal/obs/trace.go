@@ -16,13 +16,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 )
 
 // Bounds of what traces may cost. Spans that find the queue full are dropped:
 // nothing ever waits for a collector.
 const (
-	spanQueue      = 4096
+	maxSpans       = 4096
 	spansAtOnce    = 512
 	spanDelay      = 2 * time.Second
 	exportTimeout  = 10 * time.Second
@@ -37,9 +36,6 @@ const (
 
 // StopTracing bounds [Tracing.Stop] as a service.
 const StopTracing = 5 * time.Second
-
-// complaintInterval lies between two lines about a collector that takes nothing.
-const complaintInterval = time.Minute
 
 // tracerName is the scope of every span.
 const tracerName = "github.com/nexero-vr/nexero"
@@ -116,9 +112,7 @@ func NewTracing(ctx context.Context, c TraceConfig, log *slog.Logger, reg promet
 			EventCountLimit: spanEvents, LinkCountLimit: spanLinks,
 			AttributePerEventCountLimit: spanAttributes, AttributePerLinkCountLimit: spanAttributes,
 		}),
-		sdktrace.WithBatcher(counting,
-			sdktrace.WithMaxQueueSize(spanQueue), sdktrace.WithMaxExportBatchSize(spansAtOnce),
-			sdktrace.WithBatchTimeout(spanDelay), sdktrace.WithExportTimeout(exportTimeout)),
+		sdktrace.WithSpanProcessor(newSpanQueue(counting)),
 	)
 	return t, nil
 }
@@ -166,47 +160,4 @@ func (s sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingRe
 		}
 	}
 	return s.Sampler.ShouldSample(p)
-}
-
-// countingExporter counts what becomes of spans and swallows the errors: the SDK
-// would hand them to a global.
-type countingExporter struct {
-	sdktrace.SpanExporter
-
-	log              *slog.Logger
-	exported, failed prometheus.Counter
-	complaints       rate.Sometimes
-}
-
-func newCountingExporter(inner sdktrace.SpanExporter, log *slog.Logger, reg prometheus.Registerer) (*countingExporter, error) {
-	spans := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nexero_trace_spans_total", Help: "Spans by what became of them: exported to the collector, or failed.",
-	}, []string{"outcome"})
-	if err := reg.Register(spans); err != nil {
-		return nil, fmt.Errorf("obs: register metrics of traces: %w", err)
-	}
-	return &countingExporter{
-		SpanExporter: inner, log: log,
-		exported: spans.WithLabelValues("exported"), failed: spans.WithLabelValues("failed"),
-		complaints: rate.Sometimes{First: 1, Interval: complaintInterval},
-	}, nil
-}
-
-// maxComplaint bounds what is logged of an error: a collector's answer may be in it.
-const maxComplaint = 300
-
-// ExportSpans implements [sdktrace.SpanExporter].
-func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := e.SpanExporter.ExportSpans(ctx, spans)
-	if err == nil {
-		e.exported.Add(float64(len(spans)))
-		return nil
-	}
-	e.failed.Add(float64(len(spans)))
-	e.complaints.Do(func() {
-		text := err.Error()
-		e.log.LogAttrs(ctx, slog.LevelWarn, "collector takes no traces",
-			slog.Int("spans", len(spans)), slog.String("error", text[:min(len(text), maxComplaint)]))
-	})
-	return nil
 }
