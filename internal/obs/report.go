@@ -126,7 +126,7 @@ type reporter struct {
 // Handle implements [slog.Handler].
 func (h *reporter) Handle(ctx context.Context, record slog.Record) error {
 	if record.Level >= slog.LevelError {
-		h.reports.send(record, append(h.attrs[:len(h.attrs):len(h.attrs)], traceAttrs(ctx)...))
+		h.reports.send(record, slices.Concat(h.attrs, traceAttrs(ctx)))
 	}
 	return h.Handler.Handle(ctx, record)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -168,7 +167,7 @@ func TestReports_OffAndWrong(t *testing.T) {
 	if off.Logger(log) != log {
 		t.Error("a logger is wrapped for nothing")
 	}
-	off.Report("nothing", fmt.Errorf("x"))
+	off.Report("nothing", errors.New("x"))
 	off.Stop(t.Context())
 	// rule 8
 	if _, err := NewReports(ReportConfig{DSN: "http://hidden@/"}, prometheus.NewRegistry()); err == nil || strings.Contains(err.Error(), "hidden") {

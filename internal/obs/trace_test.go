@@ -75,10 +75,15 @@ func TestTracing_SendsWhatIsLeft(t *testing.T) {
 // up neither the work nor the stop. // rule 10
 func TestTracing_CollectorThatFails(t *testing.T) {
 	t.Parallel()
+	// Nobody else gets what is secret. // rule 8
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a redirect is followed to %s, authorization %q", r.URL, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(elsewhere.Close)
 	for name, handle := range map[string]http.HandlerFunc{
 		"refuses": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
 		"redirects": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", "http://127.0.0.1:1/")
+			w.Header().Set("Location", elsewhere.URL)
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		},
 		"hangs": func(_ http.ResponseWriter, r *http.Request) {

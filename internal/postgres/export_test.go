@@ -37,6 +37,11 @@ const (
 	ReadReports      = readReports
 )
 
+// Traced is what makes a step's span.
+func Traced(ctx context.Context, name string) (_ context.Context, end func(error)) {
+	return traced(ctx, name)
+}
+
 // LineOf finds the line in an error of COPY.
 func LineOf(where string) int { return lineOf(where) }
 
