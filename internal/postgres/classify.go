@@ -52,7 +52,9 @@ func (e *classedError) Unwrap() error { return e.err }
 //
 // A refused value never ends a session. What comes while connecting, or as
 // FATAL, speaks of the connection whatever its SQLSTATE says: a pooler that
-// loses its server sends FATAL 08P01.
+// loses its server sends FATAL 08P01. An internal error then is a server that
+// cannot take anybody in now: one on a full disk sends FATAL XX000, "could not
+// write init file".
 func Classify(err error) Class {
 	if classed, ok := errors.AsType[*classedError](err); ok {
 		return classed.class
@@ -62,7 +64,8 @@ func Classify(err error) Class {
 		return ClassRetry
 	}
 	class := classOfAnswer(pgErr)
-	if _, connecting := errors.AsType[*pgconn.ConnectError](err); class == ClassData && (connecting || endsSession(pgErr)) {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if (class == ClassData || pgErr.Code == "XX000") && (connecting || endsSession(pgErr)) {
 		return ClassRetry
 	}
 	return class

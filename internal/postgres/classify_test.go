@@ -40,13 +40,16 @@ func TestClassify_States(t *testing.T) {
 	}
 }
 
-// Nothing that ends a session is a value's fault.
+// Nothing that ends a session is a value's fault, nor a reason to stop by its
+// being an internal error.
 func TestClassify_WhatEndsASessionIsNoData(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[string]postgres.Class{
 		"08P01": postgres.ClassRetry, "08006": postgres.ClassRetry, "22021": postgres.ClassRetry, "23514": postgres.ClassRetry,
 		"54000": postgres.ClassRetry, "57P01": postgres.ClassRetry, "28P01": postgres.ClassStop, "28000": postgres.ClassStop,
 		"3D000": postgres.ClassStop, "57P04": postgres.ClassStop,
+		// A server on a full disk that takes nobody in; damage stays damage.
+		"XX000": postgres.ClassRetry, "XX001": postgres.ClassStop,
 	} {
 		for _, err := range []*pgconn.PgError{
 			{Code: state, SeverityUnlocalized: "FATAL", Severity: "SCHWERWIEGEND"},
