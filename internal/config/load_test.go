@@ -220,10 +220,17 @@ func TestLoad_Required(t *testing.T) {
 
 func TestLoad_IntakeLimitsAgree(t *testing.T) {
 	t.Parallel()
-	_, err := load[Ingest](t, nil, []string{natsEnv, "NEXERO_MAX_INFLATED_BYTES=512KiB"})
-	want := "max_body_bytes (--max-body-bytes, NEXERO_MAX_BODY_BYTES) is 1MiB, above max_inflated_bytes"
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("Load: %v, want %q in it", err, want)
+	for set, want := range map[string]string{
+		"NEXERO_MAX_INFLATED_BYTES=512KiB": "max_body_bytes (--max-body-bytes, NEXERO_MAX_BODY_BYTES) is 1MiB, above max_inflated_bytes",
+		// 4 MiB inflated fit, but not beside the 1 MiB that they were sent as.
+		"NEXERO_MAX_IN_FLIGHT_BYTES=4608KiB": "max_in_flight_bytes (--max-in-flight-bytes, NEXERO_MAX_IN_FLIGHT_BYTES) is 4608KiB, too few for one request",
+	} {
+		if _, err := load[Ingest](t, nil, []string{natsEnv, set}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", set, err, want)
+		}
+	}
+	if _, err := load[Ingest](t, nil, []string{natsEnv, "NEXERO_MAX_IN_FLIGHT_BYTES=5MiB"}); err != nil {
+		t.Errorf("room for one request: %v", err)
 	}
 }
 

@@ -17,7 +17,12 @@ func (i *Intake) Validate() error {
 	below("max_body_bytes", i.BodyBytes, "max_inflated_bytes", i.InflatedBytes)
 	below("max_event_bytes", i.EventBytes, "max_body_bytes", i.BodyBytes)
 	below("max_string_bytes", i.StringBytes, "max_event_bytes", i.EventBytes)
-	below("max_inflated_bytes", i.InflatedBytes, "max_in_flight_bytes", i.MaxInFlightBytes)
+	// A body counts as sent and as inflated while it is read: one that can never
+	// fit would be told to come again for ever, so ingest would not start.
+	if needed := i.BodyBytes + i.InflatedBytes; needed > i.MaxInFlightBytes {
+		errs = append(errs, fmt.Errorf("%s is %s, too few for one request with %s and %s: %s",
+			title("max_in_flight_bytes"), i.MaxInFlightBytes, title("max_body_bytes"), title("max_inflated_bytes"), needed))
+	}
 	return errors.Join(errs...)
 }
 

@@ -171,15 +171,25 @@ func TestLimit_HeaderFields(t *testing.T) {
 // rule 9
 func TestLimit_HeaderBytes(t *testing.T) {
 	t.Parallel()
-	e := newDoor(t, func(_ *Deps, o *Options) { o.MaxHeaderBytes = 4 << 10 })
-	_, in := dial(t, serveBounded(t, e), "GET /livez?"+strings.Repeat("x", 16<<10)+" HTTP/1.1\r\nHost: test\r\n\r\n")
-	response, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("answered %d", response.StatusCode)
+	for _, limit := range []int{4 << 10, 16 << 10} {
+		e := newDoor(t, func(_ *Deps, o *Options) { o.MaxHeaderBytes = limit })
+		address := serveBounded(t, e)
+		for size, want := range map[int]int{
+			limit - 1:   http.StatusOK,
+			limit + 100: http.StatusRequestHeaderFieldsTooLarge,
+			64 << 10:    http.StatusRequestHeaderFieldsTooLarge,
+		} {
+			before, after := "GET /livez?", " HTTP/1.1\r\nHost: test\r\n\r\n"
+			_, in := dial(t, address, before+strings.Repeat("x", size-len(before)-len(after))+after)
+			response, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatalf("a header of %d bytes with a limit of %d: %v", size, limit, err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("a header of %d bytes with a limit of %d: answered %d, want %d", size, limit, response.StatusCode, want)
+			}
+		}
 	}
 }
 

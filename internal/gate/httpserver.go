@@ -31,13 +31,17 @@ func NewHTTPServer(handler http.Handler, exposure *Exposure, body, work time.Dur
 		ReadHeaderTimeout: exposure.HeaderTimeout,
 		// The body's own deadline is set when it is read; this one is for what
 		// nobody reads.
-		ReadTimeout:    exposure.HeaderTimeout + body,
-		WriteTimeout:   exposure.HeaderTimeout + body + work + answerTime,
-		IdleTimeout:    exposure.IdleTimeout,
-		MaxHeaderBytes: exposure.MaxHeaderBytes,
+		ReadTimeout:  exposure.HeaderTimeout + body,
+		WriteTimeout: exposure.HeaderTimeout + body + work + answerTime,
+		IdleTimeout:  exposure.IdleTimeout,
+		// At least 1: to net/http 0 is a limit of its own, a megabyte.
+		MaxHeaderBytes: max(exposure.MaxHeaderBytes-headerSlack, 1),
 		ErrorLog:       slog.NewLogLogger(addressless{log.Handler()}, slog.LevelDebug),
 	}
 }
+
+// headerSlack is how many bytes of a header net/http takes beyond its limit.
+const headerSlack = 4 << 10
 
 // addressless passes net/http's complaints on without what follows "from" or
 // "serving", which is where they name the client.
