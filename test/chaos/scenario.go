@@ -46,6 +46,7 @@ type act struct {
 
 	ledger *ledger
 	seed   uint64
+	built  string // where the programs come from, if they were not built for it
 	lasts  time.Duration
 	say    func(format string, arguments ...any)
 	report report
@@ -100,7 +101,7 @@ func playScenario(ctx context.Context, name string, o options, page string, stdo
 	if err != nil {
 		return err
 	}
-	a := &act{ledger: newLedger(), seed: o.seed, lasts: cmp.Or(o.minutes, one.minutes), say: say}
+	a := &act{ledger: newLedger(), seed: o.seed, built: o.built, lasts: cmp.Or(o.minutes, one.minutes), say: say}
 	if err := a.perform(ctx, &one, programs, parent); err != nil {
 		return err
 	}

@@ -39,6 +39,9 @@ func (r *report) write(ctx context.Context, path string, one *scenario, a *act) 
 	minutes := int(math.Ceil(a.lasts.Minutes()))
 	fmt.Fprintf(&b, "%s, commit `%s`, %d cores, %s/%s, %s, load average %s:\n`go run ./test/chaos --scenario %s --seed %d --minutes %d`\n\n",
 		time.Now().UTC().Format("2006-01-02"), commit(ctx), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), loadAverage(ctx), one.name, a.seed, minutes)
+	if a.built != "" {
+		b.WriteString("The programs were not built for this run, so they may be of another commit.\n\n")
+	}
 	b.WriteString("| measured | value | promised |\n|---|---|---|\n")
 	for _, line := range r.lines {
 		promised := line.promised
