@@ -62,8 +62,9 @@ func (l *load) settleBatches(ctx context.Context) error {
 	if err != nil || len(reused) == 0 {
 		return err
 	}
+	owners := make(map[*delivery]*entry, len(reused))
 	for _, d := range reused {
-		d.refuse = event.BatchIDReused
+		owners[d], d.refuse = d.entry, event.BatchIDReused
 	}
 	stranded, err := l.settle(ctx, reused, false, func(d *delivery) event.UUID {
 		return event.ReusedID(d.batch.ID, d.batch.Digest)
@@ -71,6 +72,11 @@ func (l *load) settleBatches(ctx context.Context) error {
 	if err == nil && len(stranded) > 0 {
 		// Two digests with one SHA-256 of id and digest.
 		err = fmt.Errorf("batch %s cannot be told from another", stranded[0].batch.ID)
+	}
+	// Were the owner's row forgotten first, this delivery would be taken for the
+	// owner when it comes again, and stored beside what was put aside of it.
+	for d, owner := range owners {
+		owner.asked = owner.asked || d.entry.fresh || d.entry.repeats > 0
 	}
 	return err
 }
@@ -116,6 +122,7 @@ func (l *load) settle(ctx context.Context, deliveries []*delivery, begin bool, k
 			l.own(d)
 		case e.digest != d.batch.Digest:
 			reused = append(reused, d)
+			d.entry = e // for now: whose id it is
 		default:
 			d.entry = e
 			again = append(again, d)

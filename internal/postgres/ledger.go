@@ -38,6 +38,8 @@ type entry struct {
 	// not there, and repeats is how many this transaction noted.
 	before  counts
 	repeats int
+	// asked says that this transaction noted other content under the row's id.
+	asked bool
 }
 
 func (e *entry) reject(index int, code event.Code) {
@@ -222,13 +224,13 @@ SET written_at = now(), accepted = $2, late = $3, corrected = $4, rejected_index
 WHERE batch_id = $1`
 
 // queueUpdates writes back entries that changed since they were read or
-// inserted, and renews those that were repeated: the row stays for as long as
-// the repeat, in an older copy of the queue, may come again. All of them are
-// locked already.
+// inserted, and renews those that were repeated, or whose id other content came
+// under: the row stays for as long as that delivery, in an older copy of the
+// queue, may come again. All of them are locked already.
 func (l *load) queueUpdates(batch *pgx.Batch) {
 	sortEntries(l.entries)
 	for _, e := range l.entries {
-		if !e.dirty && e.repeats == 0 {
+		if !e.dirty && e.repeats == 0 && !e.asked {
 			continue
 		}
 		indexes, codes := e.arrays()

@@ -161,6 +161,32 @@ func TestForgetBatches_LeavesTheRestExact(t *testing.T) {
 	f.want("SELECT count(*) FROM nexero.events", "8")
 }
 
+// Other content under an id is put aside for as long as the queue may bring it
+// again: were the row forgotten that says whose the id is, it would be stored as
+// well.
+//
+// rule 2
+func TestForgetBatches_NotWhoseIDItIs(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("a").at(ago(36)).poses(0))
+	reused := batch("a").at(ago(2)).again("r").other().poses(0, 1)
+	f.wantLoad(postgres.LoadResult{Batches: 1, Reused: 1, Aside: 2}, reused.seal(t))
+	f.forget(f.store, time.Time{})
+	before := f.everything()
+	f.wantLoad(postgres.LoadResult{Redelivered: 1}, reused.seal(t))
+	f.wantSame(before)
+	f.want("SELECT count(*) FROM nexero.events", "1")
+	f.wantExact()
+
+	// So it does when its client sends it again, and not when the queue does.
+	for name, days := range map[string]string{"s": "0", "r": "40"} {
+		f.exec("UPDATE nexero.batches SET written_at = now() - interval '40 days' WHERE batch_id = $1", [16]byte(id("batch", "a")))
+		f.load(batch("a").at(ago(1)).again(name).other().poses(0, 1).seal(t))
+		f.want("SELECT extract(day FROM now() - written_at)::integer FROM nexero.batches WHERE batch_id = $$"+id("batch", "a").String()+"$$", days)
+	}
+}
+
 // A batch that was repeated more often than one step deletes goes in several, and
 // the ledger is exact between any two.
 func TestForgetBatches_ManyRepeats(t *testing.T) {
