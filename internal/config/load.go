@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -102,6 +103,16 @@ func (l *layers) stack(settings []setting, env []string) error {
 	return fileErr
 }
 
+// quoted is what the parser repeats of a file, from the first quote in a line to
+// the last: a value may have quotes in it.
+//
+//nolint:gochecknoglobals // a pattern that never changes
+var quoted = regexp.MustCompile("[`'\"].*[`'\"]")
+
+// withoutContent is the parser's complaint about a file without what it repeats
+// of it, for that may be a part of a secret.
+func withoutContent(err error) string { return quoted.ReplaceAllString(err.Error(), "…") }
+
 // readFile reads the file that --config or NEXERO_CONFIG names, if any.
 func (l *layers) readFile(settings []setting) error {
 	path, err := l.flags.GetString(configFlag)
@@ -120,12 +131,12 @@ func (l *layers) readFile(settings []setting) error {
 	}
 	l.values.SetConfigType("yaml")
 	if err := l.values.ReadConfig(bytes.NewReader(content)); err != nil {
-		return fmt.Errorf("%s: %s: %w", title(configFlag), path, err)
+		return fmt.Errorf("%s: %s: %s", title(configFlag), path, withoutContent(err))
 	}
 	file := viper.New()
 	file.SetConfigType("yaml")
 	if err := file.ReadConfig(bytes.NewReader(content)); err != nil {
-		return fmt.Errorf("%s: %s: %w", title(configFlag), path, err)
+		return fmt.Errorf("%s: %s: %s", title(configFlag), path, withoutContent(err))
 	}
 	known, err := knownNames(settings)
 	if err != nil {
