@@ -62,17 +62,22 @@ UPDATE nexero.ledger_horizon
 SET written_before = greatest(written_before, $1), received_before = greatest(received_before, $2)`
 )
 
+// errNoAge is a queue that has messages and has lost the time of the first.
+var errNoAge = errors.New("the queue does not say how old its oldest message is")
+
 // ForgetBatches deletes some ledger rows that are no longer needed, oldest
 // first, and returns how many rows of the ledger and of its repeats it deleted:
-// 0 when there is nothing to delete, or another process is doing it. oldest is
-// when the oldest message in the queue was stored, as the queue says now; zero
-// says that the queue is empty. A caller who does not know must not call.
+// 0 when there is nothing to delete, or another process is doing it. oldest asks
+// the queue when its oldest message was stored, and whether there is one; after
+// its error, or without a time, nothing is deleted. It is asked after the clock
+// was read: however long the answer then takes, or the process is frozen, what
+// the queue took meanwhile is younger than that.
 //
 // In the same transaction the horizon moves: what was received before it and is
 // not in the ledger is never stored by a load again. Any number of processes may
 // call it, beside any loads; it waits for nobody. After an error nothing was
 // deleted, or, when the connection broke during COMMIT, everything.
-func (s *Store) ForgetBatches(ctx context.Context, oldest time.Time) (rows int64, err error) {
+func (s *Store) ForgetBatches(ctx context.Context, oldest func(context.Context) (time.Time, bool, error)) (rows int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
 	defer cancel()
 	now, err := s.readClock(ctx)
@@ -82,9 +87,16 @@ func (s *Store) ForgetBatches(ctx context.Context, oldest time.Time) (rows int64
 	if err != nil {
 		return 0, fmt.Errorf("postgres: forget batches: %w", err)
 	}
+	stored, queued, err := oldest(ctx)
+	if err == nil && queued && stored.IsZero() {
+		err = errNoAge
+	}
+	if err != nil {
+		return 0, fmt.Errorf("postgres: forget batches: %w", err)
+	}
 	f := forgetting{now: now, before: now.Add(-ledgerRetention)}
-	if !oldest.IsZero() && oldest.Before(now) {
-		f.before = oldest.Add(-ledgerRetention)
+	if queued && stored.Before(now) {
+		f.before = stored.Add(-ledgerRetention)
 	}
 	if err := s.inTransaction(ctx, f.run); err != nil {
 		return 0, fmt.Errorf("postgres: forget batches written before %s: %w", f.before.UTC().Format(time.RFC3339), err)

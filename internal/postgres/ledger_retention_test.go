@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -41,7 +43,7 @@ func (f *fixture) loaded(batches ...*builder) {
 func (f *fixture) forget(store *postgres.Store, oldest time.Time) (rows int64) {
 	f.Helper()
 	for range 100 {
-		n, err := store.ForgetBatches(f.Context(), oldest)
+		n, err := store.ForgetBatches(f.Context(), queueOf(oldest))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -52,6 +54,41 @@ func (f *fixture) forget(store *postgres.Store, oldest time.Time) (rows int64) {
 	}
 	f.Fatal("there is always something to forget")
 	return rows
+}
+
+// queueOf is a queue whose oldest message was stored then; zero is an empty one.
+func queueOf(oldest time.Time) func(context.Context) (time.Time, bool, error) {
+	return func(context.Context) (time.Time, bool, error) { return oldest, !oldest.IsZero(), nil }
+}
+
+// A queue that does not say how far back it goes keeps every row, and the clock
+// is older than its answer: what it took while a frozen process had that answer
+// in hand must not lie before the horizon.
+//
+// rule 2
+func TestForgetBatches_AsksTheQueue(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("a").at(ago(40)).poses(0))
+	hook := &statements{}
+	store, err := postgres.OpenTraced(t.Context(), postgres.Config{URL: f.url}, hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, queueErr := range []error{nil, errors.New("away")} {
+		before := hook.number
+		rows, err := store.ForgetBatches(t.Context(), func(context.Context) (time.Time, bool, error) {
+			if hook.number == before {
+				t.Error("the queue is asked before the clock")
+			}
+			return time.Time{}, true, queueErr
+		})
+		if rows != 0 || err == nil {
+			t.Errorf("%d rows deleted, %v", rows, err)
+		}
+	}
+	f.want(ledgerNames, "session-a")
 }
 
 // resetLedger begins a case with a horizon that never moved.
@@ -199,7 +236,7 @@ func TestForgetBatches_ManyRepeats(t *testing.T) {
 	f.roll(f.store)
 	f.wantExact()
 	for _, want := range []int64{5000, 2001, 0} {
-		rows, err := f.store.ForgetBatches(t.Context(), time.Time{})
+		rows, err := f.store.ForgetBatches(t.Context(), queueOf(time.Time{}))
 		if err != nil || rows != want {
 			t.Errorf("%d rows, %v, want %d", rows, err, want)
 		}

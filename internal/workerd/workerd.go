@@ -113,14 +113,7 @@ func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer, tracer
 // forgetBatches is [rollup.Deps].Forget. It asks the queue each time: what it
 // said before says nothing about a message that was put back since.
 func (w *Worker) forgetBatches(ctx context.Context) (int64, error) {
-	oldest, queued, err := w.conn.OldestMessage(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if !queued {
-		oldest = time.Time{}
-	}
-	return w.store.ForgetBatches(ctx, oldest)
+	return w.store.ForgetBatches(ctx, w.conn.OldestMessage)
 }
 
 func (w *Worker) rollupDrain() time.Duration { return min(rollupDrain, w.drain) }
