@@ -11,6 +11,16 @@ import (
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
+// HoldPartitionLock takes the lock of partitions and leaves it to the caller's
+// connection, as a worker does that freezes there.
+func (s *Store) HoldPartitionLock(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := s.maintenance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return conn, lockPartitions(ctx, conn)
+}
+
 // Pool lets a test see the connections as the server does.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 

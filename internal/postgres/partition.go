@@ -72,7 +72,7 @@ type wantedDays []struct {
 
 func (s *Store) makePartitions(ctx context.Context, today day, events, rejected []day) (err error) {
 	// A connection of its own: it holds a session's lock and changes settings.
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	conn, err := s.maintenance(ctx)
 	if err != nil {
 		return fmt.Errorf("postgres: make partitions: %w", err)
 	}
@@ -120,6 +120,16 @@ func (s *Store) attachMissing(ctx context.Context, conn *pgx.Conn, wanted wanted
 		}
 	}
 	return found, nil
+}
+
+// maintenance opens a connection for the partition lock, which is a session's and
+// held between transactions: the server ends one that says nothing for longer
+// than the idle timeout. Otherwise a worker that is frozen there would keep all
+// others from the partitions that they need.
+func (s *Store) maintenance(ctx context.Context) (*pgx.Conn, error) {
+	config := s.pool.Config().ConnConfig
+	config.RuntimeParams["idle_session_timeout"] = config.RuntimeParams["idle_in_transaction_session_timeout"]
+	return pgx.ConnectConfig(ctx, config)
 }
 
 // lockWait is the time between two attempts to get the lock.

@@ -57,6 +57,23 @@ func TestEnsurePartitions(t *testing.T) {
 	}
 }
 
+// A worker that is frozen while it has the lock of partitions keeps nobody from
+// making those that are needed: the server ends its session. // rule 9
+func TestEnsurePartitions_FrozenHolder(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	frozen := f.open(postgres.Config{URL: f.url, IdleTimeout: 100 * time.Millisecond})
+	conn, err := frozen.HoldPartitionLock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.ensure(time.Now().AddDate(0, 0, -2)) // waits for the lock as long as the test may run
+	f.wantPartitions(-2)
+	if err := conn.Ping(t.Context()); err == nil {
+		t.Error("the frozen session still lives")
+	}
+}
+
 func TestEnsurePartitions_ByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

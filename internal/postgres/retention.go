@@ -164,7 +164,7 @@ func (s *Store) Drop(ctx context.Context, expired facts.Expired) (err error) {
 	if !horizons[r.table].drops(r.day) {
 		return fmt.Errorf("postgres: drop %s: it is not old enough", expired.Partition)
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	conn, err := s.maintenance(ctx)
 	if err != nil {
 		return fmt.Errorf("postgres: drop %s: %w", expired.Partition, err)
 	}
