@@ -105,8 +105,6 @@ func (l *layers) stack(settings []setting, env []string) error {
 
 // quoted is what the parser repeats of a file, from the first quote in a line to
 // the last: a value may have quotes in it.
-//
-//nolint:gochecknoglobals // a pattern that never changes
 var quoted = regexp.MustCompile("[`'\"].*[`'\"]")
 
 // withoutContent is the parser's complaint about a file without what it repeats

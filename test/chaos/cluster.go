@@ -186,5 +186,5 @@ func (c *cluster) join(node int, server *natsServer, listen, password string) er
 	config = strings.Replace(config, server.password, password, 1)
 	server.password = password
 	config += fmt.Sprintf(clusterConfig, listen, net.JoinHostPort("127.0.0.1", "9"), strings.Join(routes, ", "))
-	return os.WriteFile(server.configPath, []byte(config), 0o600)
+	return os.WriteFile(server.configPath, []byte(config), 0o600) //nolint:gosec // a path that the stand made
 }
