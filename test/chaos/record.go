@@ -141,10 +141,15 @@ func (r *result) command(o options) string {
 }
 
 // commit names what was run: the commit, and whether there were changes to it.
+// Those to the page do not count: the run before may have written them.
 func commit(ctx context.Context) string {
-	output, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	output, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(output))
+	name := strings.TrimSpace(string(output))
+	if exec.CommandContext(ctx, "git", "diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)docs/reliability.md").Run() != nil {
+		name += "-dirty"
+	}
+	return name
 }
