@@ -135,9 +135,32 @@ func (s *modelStore) RollSessions(ctx context.Context, after int64, limit int, f
 }
 
 // SealSessions implements Archive. In the model every session has rows in every
-// partition.
+// partition. None claimed means that none is left: it waits for those that
+// other roll-ups hold.
 func (s *modelStore) SealSessions(ctx context.Context, expired facts.Expired, limit int, fold facts.Fold) (facts.Rolled, error) {
-	return s.roll(ctx, "seal", limit, &expired, fold, func(_ int64, m *modelSession) bool { return !m.sealed })
+	for {
+		rolled, err := s.roll(ctx, "seal", limit, &expired, fold, func(_ int64, m *modelSession) bool { return !m.sealed })
+		if err != nil || rolled.Claimed > 0 || !s.unsealed() {
+			return rolled, err
+		}
+		select {
+		case <-ctx.Done():
+			return rolled, ctx.Err()
+		case <-time.After(time.Millisecond): // of the bubble's clock
+		}
+	}
+}
+
+// unsealed reports whether a session is left to seal.
+func (s *modelStore) unsealed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.sessions {
+		if !m.sealed {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *modelStore) roll(ctx context.Context, what string, limit int, sealing *facts.Expired, fold facts.Fold, due func(int64, *modelSession) bool) (facts.Rolled, error) {
