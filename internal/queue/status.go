@@ -136,9 +136,17 @@ func (c *Conn) Peek(ctx context.Context, n int, see func(sequence uint64, stored
 // Keys opens the bucket of API keys and the stream beneath it: [ErrNoStream] if
 // Provision has not made it. The bucket must not be made or updated through the
 // library's own functions, which switch stale reads on.
-func (c *Conn) Keys(ctx context.Context) (jetstream.KeyValue, jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
-	defer cancel()
+func (c *Conn) Keys(ctx context.Context) (bucket jetstream.KeyValue, stream jetstream.Stream, err error) {
+	// Services need it at their start, and a server that says nothing for a
+	// moment is no reason to end one.
+	err = c.repeat(ctx, func(ctx context.Context) (err error) {
+		bucket, stream, err = c.keysOnce(ctx)
+		return err
+	})
+	return bucket, stream, err
+}
+
+func (c *Conn) keysOnce(ctx context.Context) (jetstream.KeyValue, jetstream.Stream, error) {
 	stream, err := c.js.Stream(ctx, keyStream)
 	if err != nil {
 		return nil, nil, streamError("open "+keyStream, err)

@@ -76,6 +76,8 @@ func connect(t *testing.T, l *Link, taken <-chan *net.TCPConn) (client, server *
 	if err := server.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
+	// The server may take a connection before the link has noted that it has one.
+	until(t, l, func(c Counts) bool { return c.Open >= 1 })
 	return client, server
 }
 
