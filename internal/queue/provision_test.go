@@ -223,3 +223,25 @@ func TestProvision_ReplicasNeedACluster(t *testing.T) {
 		t.Errorf("got %v, want a complaint about replicas", err)
 	}
 }
+
+// A service that opens the keys at its start outlasts a server that falls
+// silent, and whose connection then breaks. // rule 10
+func TestKeys_OutlastASilentServer(t *testing.T) {
+	t.Parallel()
+	p, b := setupProxied(t, queue.Operator)
+	if err := b.conn.ProvisionKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.hold(toClient, true)
+	opened := make(chan error, 1)
+	go func() {
+		_, _, err := b.conn.Keys(t.Context())
+		opened <- err
+	}()
+	p.caught(t, toClient)
+	p.cut() // the answer is lost
+	p.hold(toClient, false)
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
