@@ -69,16 +69,17 @@ var mayImport = map[string][]string{
 	}, around...),
 
 	// For tests.
-	"internal/testkit": {anything},
-	"test/cluster":     {"internal/devstack", "internal/testkit"},
-	"test/mutants":     {},
-	"test/e2e":         {anything},
-	"test/chaos":       {anything},
-	"test/chaos/link":  {},
-	"test/bench":       {anything},
-	"test/deploy":      {anything},
-	"test/docs":        {anything},
-	"test/arch":        {},
+	"internal/testkit":   {anything},
+	"test/cluster":       {"internal/devstack", "internal/testkit"},
+	"test/mutants":       {"test/mutants/patch"},
+	"test/mutants/patch": {},
+	"test/e2e":           {anything},
+	"test/chaos":         {anything},
+	"test/chaos/link":    {},
+	"test/bench":         {anything},
+	"test/deploy":        {anything},
+	"test/docs":          {anything},
+	"test/arch":          {},
 }
 
 // around is what every composition root may use.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -49,7 +48,7 @@ func (b *bench) try(ctx context.Context, m mutant, timeout time.Duration) verdic
 }
 
 func (b *bench) compileAndRun(ctx context.Context, m mutant, timeout time.Duration) verdict {
-	dir, err := os.MkdirTemp(b.work, m.pkg+"-")
+	dir, err := os.MkdirTemp(b.work, m.Pkg+"-")
 	if err != nil {
 		return verdict{outcome: broken, by: err.Error()}
 	}
@@ -58,12 +57,12 @@ func (b *bench) compileAndRun(ctx context.Context, m mutant, timeout time.Durati
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
 		return verdict{outcome: broken, by: err.Error()}
 	}
-	overlay, err := b.overlay(m, dir)
+	overlay, err := m.Overlay(b.tree, dir)
 	if err != nil {
 		return verdict{outcome: broken, by: "does not apply", output: err.Error()}
 	}
-	program := filepath.Join(dir, m.pkg+".test")
-	compile := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, "./internal/"+m.pkg)
+	program := filepath.Join(dir, m.Pkg+".test")
+	compile := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, "./internal/"+m.Pkg)
 	compile.Dir = b.tree
 	if out, err := compile.CombinedOutput(); err != nil {
 		return verdict{outcome: broken, by: "does not compile", output: string(out)}
@@ -85,7 +84,7 @@ func (b *bench) run(ctx context.Context, m mutant, dir, program string, timeout 
 	if m.only != "" {
 		cmd.Args = append(cmd.Args, "-test.run", "^("+m.only+")$")
 	}
-	cmd.Dir = filepath.Join(b.tree, "internal", m.pkg)
+	cmd.Dir = filepath.Join(b.tree, "internal", m.Pkg)
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = watch, watch
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -148,34 +147,6 @@ func (w *watch) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
-}
-
-// overlay writes m's patched files and the list that lays them over the copy.
-func (b *bench) overlay(m mutant, dir string) (path string, err error) {
-	replace := map[string]string{}
-	for i := range m.files {
-		file := &m.files[i]
-		target := filepath.Join(b.tree, filepath.FromSlash(file.path))
-		text, err := os.ReadFile(target)
-		if err != nil {
-			return "", err
-		}
-		patched, err := file.apply(string(text))
-		if err != nil {
-			return "", err
-		}
-		replacement := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(target)))
-		if err := os.WriteFile(replacement, []byte(patched), 0o600); err != nil { //nolint:gosec // below dir, whatever the patch says
-			return "", err
-		}
-		replace[target] = replacement
-	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", err
-	}
-	path = filepath.Join(dir, "overlay.json")
-	return path, os.WriteFile(path, list, 0o600)
 }
 
 // moduleRoot finds the directory of go.mod.

@@ -36,12 +36,12 @@ func curate(dir string, mutants []mutant) ([]mutant, error) {
 		if !ok {
 			return nil, fmt.Errorf("the curated list says nothing of %s", name)
 		}
-		at := slices.IndexFunc(mutants, func(m mutant) bool { return m.pkg+"/"+m.name == name })
+		at := slices.IndexFunc(mutants, func(m mutant) bool { return m.Pkg+"/"+m.Name == name })
 		if at < 0 {
 			return nil, fmt.Errorf("the curated list names %s, which is not among the mutants", name)
 		}
 		m := mutants[at]
-		m.mistake, m.only = strings.TrimSpace(words), m.noticedBy
+		m.mistake, m.only = strings.TrimSpace(words), m.NoticedBy
 		curated = append(curated, m)
 	}
 	return curated, nil
@@ -52,7 +52,7 @@ func table(results []result) string {
 	var b strings.Builder
 	b.WriteString("| Mistake | Patch | Test | Outcome |\n| --- | --- | --- | --- |\n")
 	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | `%s/%s` | `%s` | %s |\n", r.mistake, r.pkg, r.name, r.noticedBy, r.verdict.outcome)
+		fmt.Fprintf(&b, "| %s | `%s/%s` | `%s` | %s |\n", r.mistake, r.Pkg, r.Name, r.NoticedBy, r.verdict.outcome)
 	}
 	return b.String()
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nexero-vr/nexero/test/mutants/patch"
 )
 
 // Every curated mistake has a patch, and no name stands there twice.
@@ -20,10 +22,10 @@ func TestCuratedListFitsThePatches(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, m := range curated {
-		if seen[m.pkg+"/"+m.name] || seen[m.mistake] || m.mistake == "" || !strings.HasPrefix(m.only, "Test") {
-			t.Errorf("%s/%s: %q, noticed by %q", m.pkg, m.name, m.mistake, m.only)
+		if seen[m.Pkg+"/"+m.Name] || seen[m.mistake] || m.mistake == "" || !strings.HasPrefix(m.only, "Test") {
+			t.Errorf("%s/%s: %q, noticed by %q", m.Pkg, m.Name, m.mistake, m.only)
 		}
-		seen[m.pkg+"/"+m.name], seen[m.mistake] = true, true
+		seen[m.Pkg+"/"+m.Name], seen[m.mistake] = true, true
 	}
 	if len(curated) < 16 {
 		t.Errorf("%d curated mistakes, want at least 16", len(curated))
@@ -32,7 +34,7 @@ func TestCuratedListFitsThePatches(t *testing.T) {
 
 func TestCurate_Refuses(t *testing.T) {
 	t.Parallel()
-	mutants := []mutant{{pkg: "a", name: "b", noticedBy: "TestB"}}
+	mutants := []mutant{{Patch: patch.Patch{Pkg: "a", Name: "b", NoticedBy: "TestB"}}}
 	for name, list := range map[string]string{"no such patch": "a/c words", "no words": "a/b"} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, curatedList), []byte("# comment\n\n"+list+"\n"), 0o600); err != nil {
@@ -51,7 +53,7 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := []result{{
-		mutant:  mutant{pkg: "worker", name: "acks", noticedBy: "TestRun", mistake: "ack before COMMIT"},
+		mutant:  mutant{Patch: patch.Patch{Pkg: "worker", Name: "acks", NoticedBy: "TestRun"}, mistake: "ack before COMMIT"},
 		verdict: verdict{outcome: caught},
 	}}
 	const want = "before\n" + recordBegin + "\n\n| Mistake | Patch | Test | Outcome |\n| --- | --- | --- | --- |\n" +

@@ -41,6 +41,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/nexero-vr/nexero/test/mutants/patch"
 )
 
 func main() {
@@ -121,8 +123,27 @@ func choose(dir, only string, packages []string) ([]mutant, error) {
 	}
 	curated, err := curate(dir, all)
 	return slices.DeleteFunc(curated, func(m mutant) bool {
-		return !slices.ContainsFunc(chosen, func(c mutant) bool { return c.pkg == m.pkg })
+		return !slices.ContainsFunc(chosen, func(c mutant) bool { return c.Pkg == m.Pkg })
 	}), err
+}
+
+// mutant is a patch that is tried.
+type mutant struct {
+	patch.Patch
+
+	// mistake is what people call it and only the one test that may notice it,
+	// if the mutant is curated.
+	mistake, only string
+}
+
+// load reads the patches below dir that belong to one of packages.
+func load(dir string, packages []string) ([]mutant, error) {
+	patches, err := patch.Load(dir, packages)
+	mutants := make([]mutant, len(patches))
+	for i := range patches {
+		mutants[i].Patch = patches[i]
+	}
+	return mutants, err
 }
 
 // result is a mutant and what became of it.
@@ -142,7 +163,7 @@ func try(ctx context.Context, out io.Writer, bench *bench, parallel int, mutants
 	group.SetLimit(parallel)
 	for i, m := range mutants {
 		results[i] = result{m, verdict{outcome: notTried}}
-		timeout, sound := timeouts[m.pkg]
+		timeout, sound := timeouts[m.Pkg]
 		if !sound {
 			continue
 		}
@@ -177,12 +198,12 @@ func baselines(ctx context.Context, out io.Writer, bench *bench, parallel int, m
 	)
 	group.SetLimit(parallel)
 	for _, m := range mutants {
-		only[m.pkg] = append(only[m.pkg], m.only)
+		only[m.Pkg] = append(only[m.Pkg], m.only)
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(only)) {
 		group.Go(func() error {
 			tests := slices.DeleteFunc(only[pkg], func(test string) bool { return test == "" })
-			v := bench.try(ctx, mutant{pkg: pkg, only: strings.Join(tests, "|")}, 5*time.Minute)
+			v := bench.try(ctx, mutant{Patch: patch.Patch{Pkg: pkg}, only: strings.Join(tests, "|")}, 5*time.Minute)
 			mu.Lock()
 			defer mu.Unlock()
 			if v.outcome != survived {
@@ -201,11 +222,11 @@ func baselines(ctx context.Context, out io.Writer, bench *bench, parallel int, m
 // report prints one line for a caught mutant, and for another all that helps to
 // see why.
 func report(out io.Writer, m mutant, v verdict) {
-	_, _ = fmt.Fprintf(out, "%-8s  %-44s %5.1fs  %s\n", v.outcome, m.pkg+"/"+m.name, v.took.Seconds(), v.by)
+	_, _ = fmt.Fprintf(out, "%-8s  %-44s %5.1fs  %s\n", v.outcome, m.Pkg+"/"+m.Name, v.took.Seconds(), v.by)
 	if v.outcome == caught {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "          it %s; %s should notice\n", m.breaks, m.noticedBy)
+	_, _ = fmt.Fprintf(out, "          it %s; %s should notice\n", m.Breaks, m.NoticedBy)
 	if v.output != "" {
 		_, _ = fmt.Fprintf(out, "          %s\n", strings.ReplaceAll(tail(v.output), "\n", "\n          "))
 	}

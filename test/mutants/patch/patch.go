@@ -1,6 +1,10 @@
-package main
+// Package patch reads the one-edit mistakes that lie beside it and lays them over
+// a tree, for the tests that should notice them (test/mutants) and for the fault
+// runs that should (test/chaos). Nothing here changes the tree.
+package patch
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,20 +14,20 @@ import (
 	"strings"
 )
 
-// mutant is one patch.
-type mutant struct {
-	// pkg is the package below internal/ whose tests should notice.
-	pkg, name string
-	// breaks and noticedBy are the two halves of the patch's first line.
-	breaks, noticedBy string
-	files             []filePatch
-	// mistake is what people call it and only the one test that may notice it,
-	// if the mutant is curated.
-	mistake, only string
+// Patch is one mistake.
+type Patch struct {
+	// Pkg is the package below internal/ whose tests should notice, Name the
+	// file's without its ending.
+	Pkg, Name string
+	// Breaks and NoticedBy are the two halves of the first line: what the mistake
+	// is, and the test that should notice it.
+	Breaks, NoticedBy string
+
+	files []file
 }
 
-// filePatch is the part of a patch that changes one file.
-type filePatch struct {
+// file is the part of a patch that changes one file.
+type file struct {
 	path  string
 	hunks []hunk
 }
@@ -34,8 +38,10 @@ type hunk struct {
 	before, after []string
 }
 
-// load reads the mutants below dir that belong to one of packages, sorted.
-func load(dir string, packages []string) ([]mutant, error) {
+// Load reads the patches below dir, dir/<package>/<name>.patch, that belong to one
+// of packages, sorted; no packages are all. A package is named as go test would,
+// or by its last element. It is an error if there is none.
+func Load(dir string, packages []string) ([]Patch, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*", "*.patch"))
 	if err != nil {
 		return nil, fmt.Errorf("look for patches: %w", err)
@@ -44,66 +50,66 @@ func load(dir string, packages []string) ([]mutant, error) {
 	for _, p := range packages {
 		wanted = append(wanted, filepath.Base(strings.TrimSuffix(p, "/...")))
 	}
-	var mutants []mutant
+	every := len(wanted) == 0 || slices.Contains(wanted, ".") || slices.Contains(wanted, "internal")
+	var patches []Patch
 	for _, path := range paths {
 		pkg := filepath.Base(filepath.Dir(path))
-		all := len(wanted) == 0 || slices.Contains(wanted, ".") || slices.Contains(wanted, "internal")
-		if !all && !slices.Contains(wanted, pkg) {
+		if !every && !slices.Contains(wanted, pkg) {
 			continue
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read a patch: %w", err)
 		}
-		m, err := parse(string(text))
+		p, err := parse(string(text))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		m.pkg, m.name = pkg, strings.TrimSuffix(filepath.Base(path), ".patch")
-		mutants = append(mutants, m)
+		p.Pkg, p.Name = pkg, strings.TrimSuffix(filepath.Base(path), ".patch")
+		patches = append(patches, p)
 	}
-	if len(mutants) == 0 {
+	if len(patches) == 0 {
 		return nil, fmt.Errorf("no patch in %s for %v", dir, packages)
 	}
-	return mutants, nil
+	return patches, nil
 }
 
 // parse reads a unified diff with one line before it that says what it is for.
-func parse(text string) (mutant, error) {
-	var m mutant
+func parse(text string) (Patch, error) {
+	var p Patch
 	head, diff, _ := strings.Cut(text, "\n")
 	breaks, noticedBy, ok := strings.Cut(strings.TrimPrefix(head, "# "), "; ")
 	if !ok || !strings.HasPrefix(head, "# ") {
-		return m, fmt.Errorf("the first line is %q, not \"# what breaks; which test should notice\"", head)
+		return p, fmt.Errorf("the first line is %q, not \"# what breaks; which test should notice\"", head)
 	}
-	m.breaks, m.noticedBy = breaks, noticedBy
+	p.Breaks, p.NoticedBy = breaks, noticedBy
 
 	lines := strings.Split(strings.TrimSuffix(diff, "\n"), "\n")
 	for len(lines) > 0 {
 		line := lines[0]
 		switch {
-		case strings.HasPrefix(line, "@@ ") && len(m.files) > 0:
+		case strings.HasPrefix(line, "@@ ") && len(p.files) > 0:
 			h, rest, err := parseHunk(lines)
 			if err != nil {
-				return m, err
+				return p, err
 			}
-			file := &m.files[len(m.files)-1]
-			file.hunks = append(file.hunks, h)
+			last := &p.files[len(p.files)-1]
+			last.hunks = append(last.hunks, h)
 			lines = rest
 			continue
 		case strings.HasPrefix(line, "+++ b/"):
 			path, _, _ := strings.Cut(strings.TrimPrefix(line, "+++ b/"), "\t")
 			if !filepath.IsLocal(path) {
-				return m, fmt.Errorf("%q is outside the tree", path)
+				return p, fmt.Errorf("%q is outside the tree", path)
 			}
-			m.files = append(m.files, filePatch{path: path})
+			p.files = append(p.files, file{path: path})
 		}
 		lines = lines[1:]
 	}
-	if len(m.files) == 0 || len(m.files[0].hunks) == 0 {
-		return m, errors.New("no change in it")
+	if len(p.files) == 0 || len(p.files[0].hunks) == 0 {
+		return p, errors.New("no change in it")
 	}
-	return m, nil
+	return p, nil
 }
 
 // parseHunk takes one hunk off the front of lines. The counts in its header say
@@ -151,10 +157,10 @@ func counted(header string) string {
 // apply returns text with the patch's changes. Each hunk must fit exactly; of
 // several places that fit, it takes the one nearest to where it was made, so
 // that a patch lives on while the lines around it move.
-func (p *filePatch) apply(text string) (string, error) {
+func (f *file) apply(text string) (string, error) {
 	lines := strings.Split(text, "\n")
 	moved := 0
-	for _, h := range p.hunks {
+	for _, h := range f.hunks {
 		want, best := h.line-1+moved, -1
 		for at := 0; at+len(h.before) <= len(lines); at++ {
 			if slices.Equal(lines[at:at+len(h.before)], h.before) && (best < 0 || abs(at-want) < abs(best-want)) {
@@ -162,12 +168,42 @@ func (p *filePatch) apply(text string) (string, error) {
 			}
 		}
 		if best < 0 {
-			return "", fmt.Errorf("%s: nothing like this, once at line %d:\n%s", p.path, h.line, strings.Join(h.before, "\n"))
+			return "", fmt.Errorf("%s: nothing like this, once at line %d:\n%s", f.path, h.line, strings.Join(h.before, "\n"))
 		}
 		lines = slices.Replace(lines, best, best+len(h.before), h.after...)
 		moved += len(h.after) - len(h.before)
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// Overlay writes the patched files into dir, and with them the list that the go
+// command's -overlay takes to lay them over the tree. It returns the list's path.
+// It is an error if the patch does not fit the tree as it is.
+func (p *Patch) Overlay(tree, dir string) (path string, err error) {
+	replace := map[string]string{}
+	for i := range p.files {
+		f := &p.files[i]
+		target := filepath.Join(tree, filepath.FromSlash(f.path))
+		text, err := os.ReadFile(target)
+		if err != nil {
+			return "", err
+		}
+		patched, err := f.apply(string(text))
+		if err != nil {
+			return "", err
+		}
+		replacement := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(target)))
+		if err := os.WriteFile(replacement, []byte(patched), 0o600); err != nil { //nolint:gosec // below dir, whatever the patch says
+			return "", err
+		}
+		replace[target] = replacement
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, list, 0o600)
 }
 
 func abs(n int) int { return max(n, -n) }

@@ -1,7 +1,6 @@
-package main
+package patch
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,13 +23,13 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := mutant{
-		breaks: "forgets to greet", noticedBy: "TestGreet",
-		files: []filePatch{{path: "greet.go", hunks: []hunk{{
+	want := Patch{
+		Breaks: "forgets to greet", NoticedBy: "TestGreet",
+		files: []file{{path: "greet.go", hunks: []hunk{{
 			line: 2, before: []string{"two", "three", "four"}, after: []string{"two", "four"},
 		}}}},
 	}
-	if diff := cmp.Diff(want, m, cmp.AllowUnexported(mutant{}, filePatch{}, hunk{})); diff != "" {
+	if diff := cmp.Diff(want, m, cmp.AllowUnexported(Patch{}, file{}, hunk{})); diff != "" {
 		t.Errorf("parse (-want +got):\n%s", diff)
 	}
 }
@@ -78,20 +77,13 @@ func TestApply(t *testing.T) {
 // the code, instead of by the next run of all mutants.
 func TestPatchesFitTheTree(t *testing.T) {
 	t.Parallel()
-	mutants, err := load(".", nil)
+	patches, err := Load("..", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range mutants {
-		for _, file := range m.files {
-			text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(file.path)))
-			if err != nil {
-				t.Errorf("%s/%s: %v", m.pkg, m.name, err)
-				continue
-			}
-			if _, err := file.apply(string(text)); err != nil {
-				t.Errorf("%s/%s: %v", m.pkg, m.name, err)
-			}
+	for _, p := range patches {
+		if _, err := p.Overlay(filepath.Join("..", "..", ".."), t.TempDir()); err != nil {
+			t.Errorf("%s/%s: %v", p.Pkg, p.Name, err)
 		}
 	}
 }
