@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -26,14 +27,14 @@ func (o *options) programs(ctx context.Context, dir string) (programs, error) {
 }
 
 // buildPrograms builds the services with their crash points, and the NATS server
-// of the version that go.mod names. Without the race detector: a kill must be
-// able to hit a process at speed.
-func buildPrograms(ctx context.Context, dir string) (programs, error) {
+// of the version that go.mod names. Without the race detector: a kill must be able
+// to hit a process at speed. flags are further ones for the services.
+func buildPrograms(ctx context.Context, dir string, flags ...string) (programs, error) {
 	const patience = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, step := range [][]string{
-		{"build", "-tags", "chaos", "-o", dir + "/", module + "/cmd/..."},
+		slices.Concat([]string{"build", "-tags", "chaos"}, flags, []string{"-o", dir + "/", module + "/cmd/..."}),
 		{"build", "-o", filepath.Join(dir, "nats-server"), "github.com/nats-io/nats-server/v2"},
 	} {
 		if output, err := exec.CommandContext(ctx, "go", step...).CombinedOutput(); err != nil {

@@ -17,7 +17,7 @@ import (
 // takes longer over the same.
 const (
 	testSeed   = 1
-	testRounds = 6
+	testRounds = 10
 )
 
 // TestChaos plays a short run: the same faults every time.

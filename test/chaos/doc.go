@@ -19,14 +19,20 @@
 // A run ends within its deadline, whatever hangs: every wait is bounded. On
 // every way out, Ctrl-C included, each process that it started has ended; it
 // ends them by number and no others. The exit status is 0 when all books
-// balanced, 1 when a promise of the product was broken, 2 when the harness
-// itself had trouble, which says nothing about the product. After 1 the data
-// directory stays, with every process's log, and the lines printed say which
-// batches are wrong.
+// balanced, 1 when a promise of the product was broken or a mistake went
+// unnoticed, 2 when the harness itself had trouble, which says nothing about the
+// product. After 1 the data directory stays, with every process's log, and the
+// lines printed say which batches are wrong.
 //
 // The same seed draws the same faults with the same parameters, in the same
 // order, against the same tours. When within a post a fault strikes is up to the
 // machine, so a repeated run is alike and not equal.
+//
+// # Whether it can fail
+//
+// With --mistakes the programs are built with a known mistake, a patch of
+// test/mutants, and the run has to find the books out of balance. Programs and
+// data of such a run are thrown away: they are of no product.
 //
 // # What it does not believe
 //

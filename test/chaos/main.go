@@ -37,11 +37,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	var o options
 	var minutes int
-	var record, scenario string
+	var record, scenario, mistakes string
 	flags.Uint64Var(&o.seed, "seed", 1, "what is drawn, and who tours")
 	flags.IntVar(&o.rounds, "rounds", 10, "how many rounds; 0: until --minutes are over")
 	flags.IntVar(&minutes, "minutes", 0, "begin no round after so many minutes; 0: no limit. Of a scenario: how long what it is about lasts; 0: as long as it usually does")
 	flags.StringVar(&scenario, "scenario", "", "play one of: "+strings.Join(scenarioNames(), ", "))
+	flags.StringVar(&mistakes, "mistakes", "", `build known mistakes into the programs, one at a time, and expect the books to show each: names with commas between, or "all"`)
 	flags.IntVar(&o.perStand, "per-stand", defaultPerStand, "rounds on one stand before it is stopped, checked for leaks and made anew")
 	flags.IntVar(&o.most, "most", usualMost, "how many faults may fall in a round; the fewest is 1")
 	flags.StringVar(&o.only, "only", "", "draw only faults whose name contains this; several: with commas between")
@@ -59,15 +60,18 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitTrouble
 	}
 	var err error
-	if scenario == "" {
-		err = runWith(ctx, o, record, stdout)
-	} else {
+	switch {
+	case scenario != "":
 		err = playScenario(ctx, scenario, o, record, stdout)
+	case mistakes != "":
+		err = playMistakes(ctx, mistakes, o, record, stdout)
+	default:
+		err = runWith(ctx, o, record, stdout)
 	}
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errBroken):
+	case errors.Is(err, errBroken), errors.Is(err, errUnnoticed):
 		_, _ = fmt.Fprintln(stderr, "chaos:", err)
 		return exitBroken
 	default:
