@@ -44,6 +44,9 @@
 //	          4 × rows: length of each row
 //	          rows, one behind the other
 //
+// An envelope without batches is valid, and loading it is doing nothing. With one
+// internal/queue finds out whether the stream takes messages.
+//
 // Version 1 has no trace context, not even its length; all else is the same.
 // This build reads both and writes 2. Workers are therefore upgraded before
 // ingest: a worker that knows version 1 alone stops fetching at the first message

@@ -53,9 +53,11 @@ type Conn struct {
 	consumerMu sync.Mutex // serialises recreating the consumer
 	leftovers  leftovers
 
-	// refused is the size of the last message that found no room, 0 when there
-	// is room for it again as far as anybody has looked.
+	// refused is the size of the last message that found no room in the stream,
+	// 0 when there is room for it again as far as anybody has looked. doubt is
+	// about everything else that keeps the stream from taking messages.
 	refused atomic.Int64
+	doubt   atomic.Pointer[doubt]
 
 	readyMu sync.Mutex
 	readyAt time.Time
@@ -178,8 +180,10 @@ func (c *Conn) MaxPayload() int64 { return c.nc.MaxPayload() }
 // Ready says why the queue cannot be used now, or nil: the connection stands,
 // the stream answers within a second, and the server takes messages as large as
 // [Config.LargestMessage]. After a publish that the stream's byte limit refused
-// it is [ErrFull] until there is room for that message again. An answer holds
-// for half a second.
+// it is [ErrFull] until there is room for that message again. After one that was
+// refused for another limit, or had no answer, it publishes an empty message and
+// fails until the stream takes that: nobody posts to who is not ready, so nothing
+// else would tell. An answer holds for half a second.
 func (c *Conn) Ready() error {
 	c.readyMu.Lock()
 	defer c.readyMu.Unlock()
@@ -203,23 +207,11 @@ func (c *Conn) checkReady() error {
 	if err != nil {
 		return streamError("look for "+StreamName, err)
 	}
-	return c.checkRoom(stream.CachedInfo())
-}
-
-// checkRoom looks whether a message that found no room would find some now. A
-// smaller one that still fits says nothing about it, and with no posts coming
-// any more nobody else would notice that workers have made room.
-func (c *Conn) checkRoom(info *jetstream.StreamInfo) error {
-	refused := c.refused.Load()
-	limit, held := info.Config.MaxBytes, int64(info.State.Bytes)
-	if refused == 0 || limit <= 0 {
-		return nil
+	info := stream.CachedInfo()
+	if err := c.checkRoom(info); err != nil {
+		return err
 	}
-	if held+refused > limit {
-		return fmt.Errorf("%w: %d of %d bytes are taken, and the last message has %d", ErrFull, held, limit, refused)
-	}
-	c.refused.CompareAndSwap(refused, 0)
-	return nil
+	return c.checkDoubt(ctx, info.Config.Replicas)
 }
 
 // Close gives back messages that were delivered and not handed out, waits until

@@ -52,16 +52,19 @@ const (
 // nothing, and [ErrUnknownOutcome] for everything else. After an unknown
 // outcome the definite errors of a retry speak for the retry alone.
 func (c *Conn) Publish(ctx context.Context, id string, message []byte) error {
-	start := time.Now()
-	what, err := c.publish(ctx, id, message)
-	c.metrics.published(what, time.Since(start), len(message))
-	if what == outcomeFull {
-		c.refused.Store(int64(len(message) + len(id) + headerBytes))
-	}
-	if err != nil {
+	if err := c.attempt(ctx, id, message); err != nil {
 		return fmt.Errorf("publish %s: %w", id, err)
 	}
 	return nil
+}
+
+// attempt publishes once and keeps account of what became of it.
+func (c *Conn) attempt(ctx context.Context, id string, message []byte) error {
+	start := time.Now()
+	what, err := c.publish(ctx, id, message)
+	c.metrics.published(what, time.Since(start), len(message))
+	c.remember(int64(len(message)+len(id)+headerBytes), what, err)
+	return err
 }
 
 func (c *Conn) publish(ctx context.Context, id string, message []byte) (outcome, error) {

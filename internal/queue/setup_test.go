@@ -39,7 +39,12 @@ func setup(t *testing.T, purpose queue.Purpose) *bundle {
 
 func setupAt(t *testing.T, url string, purpose queue.Purpose) *bundle {
 	t.Helper()
-	b := &bundle{url: url, cfg: queue.Config{URL: url, MaxBytes: 64 << 20}, reg: prometheus.NewRegistry()}
+	return setupWith(t, url, purpose, 64<<20)
+}
+
+func setupWith(t *testing.T, url string, purpose queue.Purpose, maxBytes int64) *bundle {
+	t.Helper()
+	b := &bundle{url: url, cfg: queue.Config{URL: url, MaxBytes: maxBytes}, reg: prometheus.NewRegistry()}
 	b.conn = connect(t, b.cfg, b.reg, purpose)
 	b.js = observe(t, url)
 	if err := b.conn.Provision(t.Context()); err != nil {
