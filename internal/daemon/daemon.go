@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,10 +103,16 @@ func printLine(w io.Writer, line string) error {
 	return err
 }
 
-// complain tells a person on a terminal what the exit code cannot.
+// complain tells a person on a terminal what the exit code cannot. It begins with
+// the program's name, which is also how an error of the service begins, and of the
+// package that is called like it; it is said once.
 func complain(stderr io.Writer, name string, err error) {
+	text := err.Error()
+	for again := true; again; {
+		text, again = strings.CutPrefix(text, name+": ")
+	}
 	// Without a standard error there is nobody to tell.
-	_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, text)
 }
 
 // serve runs p with cfg; load reads the configuration anew.

@@ -44,6 +44,8 @@ func TestMain_ExitCodes(t *testing.T) {
 		{name: "serves and ends", env: []string{nats}, want: ExitOK, stderr: "service stopped"},
 		{name: "fails", env: []string{nats}, run: errors.New("broke down"), want: ExitFailed, stderr: "broke down"},
 		{name: "cannot start", env: []string{nats}, build: errors.New("no stream"), want: ExitFailed, stderr: "ingest: no stream"},
+		{name: "stage cannot start", env: []string{nats}, build: errors.New("ingest: a bound is too low"), want: ExitFailed, stderr: "ingest: a bound is too low"},
+		{name: "stage fails", env: []string{nats}, run: errors.New("ingest: lost"), want: ExitFailed, stderr: "ingest: lost"},
 		{name: "unknown flag", args: []string{"--no-such"}, want: ExitUsage, stderr: "--no-such"},
 		{name: "unknown variable", env: []string{nats, "NEXERO_LISTN=:1"}, want: ExitUsage, stderr: "NEXERO_LISTEN"},
 		{name: "missing setting", want: ExitUsage, stderr: "NEXERO_NATS_URL"},
@@ -62,6 +64,9 @@ func TestMain_ExitCodes(t *testing.T) {
 			}
 			if !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
 				t.Errorf("stdout %q, want %q in it; stderr %q, want %q in it", stdout.String(), test.stdout, stderr.String(), test.stderr)
+			}
+			if strings.Contains(stderr.String(), "ingest: ingest:") {
+				t.Errorf("stderr %q says twice whose it is", stderr.String())
 			}
 			// rule 8
 			if strings.Contains(stdout.String()+stderr.String(), "hidden") {
