@@ -41,6 +41,22 @@ func (s *selection) register(f *pflag.FlagSet) {
 	f.StringVar(&s.since, "since", "", "written since then only: a time like 2006-01-02T15:04:05Z, or how long ago, like 36h")
 }
 
+// words returns the selection as it was given, behind lead, or "" for none.
+func (s *selection) words(lead string) string {
+	var text strings.Builder
+	for _, flag := range []struct{ name, value string }{
+		{"tenant", s.tenant}, {"session", s.session}, {"code", s.code}, {"since", s.since},
+	} {
+		if flag.value != "" {
+			fmt.Fprintf(&text, " --%s %s", flag.name, shown(flag.value))
+		}
+	}
+	if text.Len() == 0 {
+		return ""
+	}
+	return lead + text.String()
+}
+
 // filter returns the selection in the database's words.
 func (s *selection) filter(now time.Time) (postgres.RejectionFilter, error) {
 	f := postgres.RejectionFilter{Tenant: s.tenant, EveryTenant: s.tenant == "", Session: s.session, Limit: postgres.MaxRejections}

@@ -30,7 +30,8 @@ that --tenant, --session, --code and --since select together. --all takes all.
 
 It is the same operation as a repeat by the client, so nothing is ever stored
 twice, whatever clients repeat meanwhile. What is still bad stays, with its new
-reason. Bodies that nobody could read are left alone: their clients were told,
+reason. A selection that selects nothing is no error; a BATCH that is not there is.
+Bodies that nobody could read are left alone: their clients were told,
 and only the beginning was kept.
 
 Events that are too old to be checked may be stored already. They are left alone
@@ -66,10 +67,25 @@ after an upgrade to a version that can read them.`,
 			}
 			r := replayer{store: store, judge: judgeOf(&cfg.Intake), index: name.index, dryRun: *dryRun, became: map[became]int{}}
 			err := r.replay(cmd.Context(), filter)
+			if err == nil && len(r.became) == 0 {
+				return foundNothing(cmd.OutOrStdout(), args, &chosen)
+			}
 			// What was done before an error is done.
 			return errors.Join(err, r.print(cmd.OutOrStdout()))
 		})
 	})
+}
+
+// foundNothing says that a replay had nothing to do. To a script that replays
+// what a selection selects that is as good as done, perhaps by its last run. A
+// name stands for something that somebody saw, and a wrong one must not look like
+// success.
+func foundNothing(w io.Writer, args []string, chosen *selection) error {
+	if len(args) > 0 {
+		return fmt.Errorf("nothing of %s is rejected%s: it was stored or dropped, or never was", args[0], chosen.words(" with"))
+	}
+	_, err := fmt.Fprintf(w, "nothing is rejected%s: nothing was done\n", chosen.words(" with"))
+	return err
 }
 
 // judgeOf decodes as an edge with these settings does.
@@ -185,6 +201,10 @@ func (r *replayer) print(w io.Writer) error {
 // keep the others from it.
 func loadDamaged(ctx context.Context, store *postgres.Store, w io.Writer, dryRun bool) error {
 	messages, err := store.DamagedMessages(ctx)
+	if err == nil && len(messages) == 0 {
+		_, err = fmt.Fprintln(w, "no message is damaged: nothing was done")
+		return err
+	}
 	if err != nil || dryRun {
 		return errors.Join(err, printDamaged(w, messages))
 	}

@@ -145,6 +145,26 @@ func TestRejected(t *testing.T) {
 		t.Errorf("verify: %v, %v", v.Named, err)
 	}
 
+	// Nothing to do is said, and is no failure unless it was named.
+	for args, want := range map[string]string{
+		"--tenant nobody":                       "nothing is rejected with --tenant nobody: nothing was done",
+		"--code batch_id_reused --tenant acme":  "nothing is rejected with --tenant acme --code batch_id_reused: nothing was done",
+		"--all --since 1ns":                     "nothing is rejected with --since 1ns: nothing was done",
+		"--tenant nobody --dry-run --since 10h": "nothing is rejected with --tenant nobody --since 10h: nothing was done",
+		"--damaged":                             "no message is damaged: nothing was done",
+		"--damaged --dry-run":                   "no message is damaged: nothing was done",
+	} {
+		if said := sh.ok(append([]string{"rejected", "replay"}, strings.Fields(args)...)...); said != want+"\n" {
+			t.Errorf("replay %s: %q, want %q", args, said, want)
+		}
+	}
+	for _, missing := range []string{ids[0] + "/1", "00000000-0000-4000-8000-000000000000", ids[0] + " --code not_an_object"} {
+		stdout, stderr, code := sh.run(append([]string{"rejected", "replay"}, strings.Fields(missing)...)...)
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "nothing of "+strings.Fields(missing)[0]+" is rejected") {
+			t.Errorf("replay %s: exit %d, %q, %q", missing, code, stdout, stderr)
+		}
+	}
+
 	for _, wrong := range [][]string{
 		{"rejected", "replay"},
 		{"rejected", "replay", "x"},
