@@ -54,7 +54,7 @@ func NewReports(c ReportConfig, reg prometheus.Registerer) (*Reports, error) {
 		return &Reports{}, nil
 	}
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nexero_error_reports_total", Help: "Errors in the log by what became of their report: queued for Sentry, or dropped beyond the rate.",
+		Name: "nexero_error_reports_total", Help: "Errors in the log by what became of their report: handed to Sentry's library (queued), which does not tell what it loses to its own full queue, the network or Sentry's limits, or dropped beyond the rate.",
 	}, []string{"outcome"})
 	if err := reg.Register(outcomes); err != nil {
 		return nil, fmt.Errorf("obs: register metrics of error reports: %w", err)
@@ -183,6 +183,8 @@ func (r *Reports) send(record slog.Record, attrs []slog.Attr) {
 	}
 	record.Attrs(note)
 	event.Exception = []sentry.Exception{exception}
+	// It returns an id also when the library's queue is full and the event is gone.
+	// That is noted for Sentry only, out of our reach.
 	r.client.CaptureEvent(event, nil, nil)
 	r.queued.Inc()
 }
