@@ -1,7 +1,7 @@
 # The one command surface of Nexero. CI runs the same targets by the same names.
 #
 # Variables: PKG chooses packages (make test PKG=./internal/worker), RECORDING a recording, FUZZTIME the time for each
-# fuzz target, BENCH and COUNT what `make bench` measures, SEED and ROUNDS a fault run.
+# fuzz target, BENCH and COUNT what `make bench` measures, SEED, ROUNDS and CLUSTER=1 (three NATS servers) a fault run.
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -18,7 +18,7 @@ ROUNDS ?= 20
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
 
 # Recipes read these from the environment, quoted, so that a path may hold blanks.
-export PKG ONLY RECORD FUZZTIME BENCH COUNT RECORDING SEED ROUNDS
+export PKG ONLY RECORD FUZZTIME BENCH COUNT RECORDING SEED ROUNDS CLUSTER
 
 MODULE := github.com/nexero-vr/nexero
 BIN := .build/bin
@@ -73,10 +73,10 @@ e2e: ## Play a recording through the whole pipeline and check every row: RECORDI
 	$(WITH_CLUSTER) go test -count=1 -v -timeout 20m ./test/e2e -recording="$$RECORDING"
 
 .PHONY: chaos
-chaos: ## Break a running pipeline, ROUNDS times as SEED draws, and balance its books
+chaos: ## Break a running pipeline, ROUNDS times as SEED draws, and balance its books (CLUSTER=1: with three NATS servers)
 	@mkdir -p $(BIN)
 	@go build -o $(BIN)/chaos ./test/chaos
-	@$(BIN)/chaos --seed "$$SEED" --rounds "$$ROUNDS"
+	@$(BIN)/chaos --seed "$$SEED" --rounds "$$ROUNDS" $${CLUSTER:+--cluster}
 
 .PHONY: bench
 bench: $(TOOLS)/.built ## Measure, COUNT times (6); BASE=file compares with an earlier result

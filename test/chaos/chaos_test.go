@@ -59,9 +59,19 @@ func (l testLog) Write(line []byte) (int, error) {
 // another, and gives each fault a turn.
 func TestDrawRound_Repeats(t *testing.T) {
 	t.Parallel()
+	for name, table := range map[string][]fault{"one server": faults(), "a cluster": faultsOf(options{cluster: true})} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testRepeats(t, table)
+		})
+	}
+}
+
+func testRepeats(t *testing.T, table []fault) {
+	t.Helper()
 	describe := func(seed uint64) (lines []string) {
 		for round := range 300 {
-			for _, b := range drawRound(seed, round, usualMost, faults()) {
+			for _, b := range drawRound(seed, round, usualMost, table) {
 				lines = append(lines, b.after.String()+" "+b.name+": "+b.detail)
 			}
 		}
@@ -75,7 +85,7 @@ func TestDrawRound_Repeats(t *testing.T) {
 		t.Error("another seed draws the same faults")
 	}
 	all := strings.Join(first, "\n")
-	for _, f := range faults() {
+	for _, f := range table {
 		if !strings.Contains(all, " "+f.name+": ") {
 			t.Errorf("%s is not drawn in %d rounds", f.name, 300)
 		}
@@ -111,6 +121,31 @@ func TestRecord_ReplacesItsPart(t *testing.T) {
 	}
 	if err := r.record(t.Context(), path, options{}); err == nil {
 		t.Error("a page without markers was written")
+	}
+}
+
+// TestRecord_ClusterHasItsOwnPart leaves the record of one server beside that of
+// three.
+func TestRecord_ClusterHasItsOwnPart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "page.md")
+	empty := recordBegin + "\n" + recordEnd + "\nbetween\n" + clusterBegin + "\n" + clusterEnd + "\n"
+	if err := os.WriteFile(path, []byte(empty), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, clustered := range []bool{false, true, false} {
+		r := result{Seed: uint64(i), Rounds: 1}
+		if err := r.record(t.Context(), path, options{seed: r.Seed, cluster: clustered, perStand: defaultPerStand, most: usualMost}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, three, found := strings.Cut(string(page), "between")
+	if !found || !strings.Contains(one, "--seed 2 --rounds 1`") || !strings.Contains(three, "--seed 1 --rounds 1 --cluster`") {
+		t.Errorf("the page is\n%s", page)
 	}
 }
 

@@ -42,27 +42,29 @@ func (c *cluster) size() int {
 
 func (c *cluster) replicas() string { return fmt.Sprintf("NEXERO_QUEUE_REPLICAS=%d", c.size()) }
 
-// urls are the further servers, as they follow the first one's in a list.
-func (c *cluster) urls(first *natsServer) string {
-	if c == nil {
-		return ""
+// natsServers are all of the stand, the first one first.
+func (s *stand) natsServers() []*natsServer {
+	if s.cluster == nil {
+		return []*natsServer{s.nats}
 	}
-	var text strings.Builder
-	for _, server := range c.servers {
-		text.WriteString("," + first.url(server.client))
-	}
-	return text.String()
+	return append([]*natsServer{s.nats}, s.cluster.servers...)
 }
 
-func (c *cluster) monitors() []string {
-	if c == nil {
-		return nil
+// queueURL is where the harness itself finds the servers: past all lines.
+func (s *stand) queueURL() string {
+	var urls []string
+	for _, server := range s.natsServers() {
+		urls = append(urls, server.url(server.client))
 	}
-	var all []string
-	for _, server := range c.servers {
-		all = append(all, server.monitor)
+	return strings.Join(urls, ",")
+}
+
+// queueNodes are the processes of the servers, the first one first.
+func (s *stand) queueNodes() []*process {
+	if s.cluster == nil {
+		return []*process{s.queue}
 	}
-	return all
+	return append([]*process{s.queue}, s.cluster.peers...)
 }
 
 // links are those by which a server finds others and is found.
@@ -74,6 +76,24 @@ func (c *cluster) links(node int) []*link.Link {
 		}
 	}
 	return slices.DeleteFunc(all, func(on *link.Link) bool { return on == nil })
+}
+
+// queueRuns reports whether the server, or two of a cluster that hear each
+// other, could answer.
+func (s *stand) queueRuns() bool {
+	up := func(p *process) bool { return p.running() && !p.isFrozen() }
+	if s.cluster == nil {
+		return up(s.queue)
+	}
+	processes := s.queueNodes()
+	for i := range nodes {
+		for j := range i {
+			if up(processes[i]) && up(processes[j]) && s.cluster.routes[i][j].Passes() && s.cluster.routes[j][i].Passes() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *cluster) stop() {
@@ -99,9 +119,9 @@ func (s *stand) startQueue(ctx context.Context) error {
 	if err := s.raiseQueue(); err != nil {
 		return err
 	}
-	for _, monitor := range append([]string{s.nats.monitor}, s.cluster.monitors()...) {
+	for _, server := range s.natsServers() {
 		if err := poll(ctx, raisePatience, "the cluster to have a leader", func() (bool, error) {
-			_, err := get(ctx, "http://"+monitor+"/healthz")
+			_, err := get(ctx, "http://"+server.monitor+"/healthz")
 			return err == nil, err
 		}); err != nil {
 			return err
@@ -161,7 +181,7 @@ func (s *stand) configureCluster(ctx context.Context) error {
 			}
 		}
 	}
-	for node, server := range append([]*natsServer{s.nats}, c.servers...) {
+	for node, server := range s.natsServers() {
 		if err := c.join(node, server, listen[node], s.nats.password); err != nil {
 			return err
 		}

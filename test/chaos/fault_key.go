@@ -92,5 +92,5 @@ func (s *stand) owe(key, id string) {
 
 // storesRun reports whether a command of an operator could get through.
 func (s *stand) storesRun() bool {
-	return s.queue.running() && !s.queue.isFrozen() && s.database.running()
+	return s.queueRuns() && s.database.running()
 }

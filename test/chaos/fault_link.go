@@ -54,7 +54,7 @@ func drawLine(r *rand.Rand) line {
 }
 
 // onLine is a blow to one line that is taken back by letting all pass.
-func onLine(l line, what string, hold time.Duration, strike func(*link.Link)) blow {
+func onLine(l line, what string, hold time.Duration, strike func(link.Bundle)) blow {
 	return blow{
 		detail: lasting(l.String()+" "+what, hold), hold: hold,
 		strike: func(_ context.Context, f *field) error {
@@ -103,16 +103,16 @@ func drawHeld(r *rand.Rand) blow {
 	l, hold := drawLine(r), between(r, time.Second, 9*time.Second)
 	switch r.IntN(3) {
 	case 0:
-		return onLine(l, "says nothing", hold, func(on *link.Link) { on.Blackhole(link.ToServer) })
+		return onLine(l, "says nothing", hold, func(on link.Bundle) { on.Blackhole(link.ToServer) })
 	case 1:
-		return onLine(l, "hears nothing", hold, func(on *link.Link) { on.Blackhole(link.ToClient) })
+		return onLine(l, "hears nothing", hold, func(on link.Bundle) { on.Blackhole(link.ToClient) })
 	default:
-		return onLine(l, "says and hears nothing", hold, func(on *link.Link) { on.Blackhole() })
+		return onLine(l, "says and hears nothing", hold, func(on link.Bundle) { on.Blackhole() })
 	}
 }
 
 func drawRefusedLine(r *rand.Rand) blow {
-	return onLine(drawLine(r), "cut and refused", between(r, time.Second, 6*time.Second), func(on *link.Link) {
+	return onLine(drawLine(r), "cut and refused", between(r, time.Second, 6*time.Second), func(on link.Bundle) {
 		on.Refuse()
 		on.Cut()
 	})
@@ -120,15 +120,15 @@ func drawRefusedLine(r *rand.Rand) blow {
 
 func drawDelayed(r *rand.Rand) blow {
 	l, hold, late := drawLine(r), between(r, time.Second, 6*time.Second), between(r, 20*time.Millisecond, 800*time.Millisecond)
-	return onLine(l, "late by "+late.String(), hold, func(on *link.Link) { on.Delay(late) })
+	return onLine(l, "late by "+late.String(), hold, func(on link.Bundle) { on.Delay(late) })
 }
 
 func drawHalfClosed(r *rand.Rand) blow {
 	l, hold := drawLine(r), between(r, time.Second, 3*time.Second)
 	if r.IntN(2) == 0 {
-		return onLine(l, "ended by the service", hold, func(on *link.Link) { on.HalfClose(link.ToServer) })
+		return onLine(l, "ended by the service", hold, func(on link.Bundle) { on.HalfClose(link.ToServer) })
 	}
-	return onLine(l, "ended by the server", hold, func(on *link.Link) { on.HalfClose(link.ToClient) })
+	return onLine(l, "ended by the server", hold, func(on link.Bundle) { on.HalfClose(link.ToClient) })
 }
 
 // drawAnswerLost cuts a line where an answer, or what asks for it, would have
@@ -193,8 +193,9 @@ func drawAnswerLost(r *rand.Rand) blow {
 	}
 }
 
-// line returns the link of a service to a store.
-func (s *stand) line(l line) (*link.Link, error) {
+// line returns the links of a service to a store, of which a cluster has several
+// servers.
+func (s *stand) line(l line) (link.Bundle, error) {
 	for _, service := range s.services {
 		if on := service.lines[l.to]; service.name == l.from && on != nil {
 			return on, nil

@@ -23,25 +23,30 @@ func queueFaults() []fault {
 }
 
 // withStream connects as an operator. A server that is away, by another fault,
-// leaves nothing to do: that is no error.
+// or a cluster without a leader leaves nothing to do: that is no error.
 func (s *stand) withStream(ctx context.Context, do func(context.Context, jetstream.JetStream) error) error {
+	err := s.onStream(ctx, do)
+	var api *jetstream.APIError
+	if err != nil && (!errors.As(err, &api) || api.Code >= 500) {
+		return nil
+	}
+	return err
+}
+
+// onStream does the same, and fails when nothing could be done.
+func (s *stand) onStream(ctx context.Context, do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	connection, err := nats.Connect(s.nats.url(s.nats.client)+s.cluster.urls(s.nats), nats.Timeout(lookPatience), nats.NoReconnect())
+	connection, err := nats.Connect(s.queueURL(), nats.Timeout(lookPatience), nats.NoReconnect())
 	if err != nil {
-		return nil
+		return err
 	}
 	defer connection.Close()
 	js, err := jetstream.New(connection)
 	if err != nil {
 		return err
 	}
-	err = do(ctx, js)
-	var api *jetstream.APIError
-	if err != nil && (!errors.As(err, &api) || api.Code >= 500) {
-		return nil // it went away in between
-	}
-	return err
+	return do(ctx, js)
 }
 
 // drawConsumerDeleted removes the consumer and what it knows of deliveries. The

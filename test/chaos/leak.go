@@ -67,9 +67,9 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
 
 // measureNATS counts connections and consumers as the server sees them.
 func (s *stand) measureNATS(ctx context.Context, held, slack level) error {
-	for _, monitor := range append([]string{s.nats.monitor}, s.cluster.monitors()...) {
+	for _, server := range s.natsServers() {
 		for page, names := range map[string][]string{"connz": {"num_connections"}, "jsz": {"streams", "consumers"}} {
-			text, err := get(ctx, "http://"+monitor+"/"+page)
+			text, err := get(ctx, "http://"+server.monitor+"/"+page)
 			if err != nil {
 				return fmt.Errorf("measure nats: %w", err)
 			}

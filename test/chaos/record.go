@@ -18,6 +18,10 @@ import (
 const (
 	recordBegin = "<!-- written by make chaos: begin -->"
 	recordEnd   = "<!-- written by make chaos: end -->"
+
+	// Of a run with a cluster, which stands beside the other one.
+	clusterBegin = "<!-- written by make chaos --cluster: begin -->"
+	clusterEnd   = "<!-- written by make chaos --cluster: end -->"
 )
 
 func (b *books) add(other books) {
@@ -66,6 +70,9 @@ func (r *result) balance() string {
 
 // record writes the run into a page, in place of the run that was there.
 func (r *result) record(ctx context.Context, path string, o options) error {
+	if o.cluster {
+		return writePart(path, clusterBegin, clusterEnd, r.page(ctx, o))
+	}
 	return writePart(path, recordBegin, recordEnd, r.page(ctx, o))
 }
 

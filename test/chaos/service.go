@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -33,8 +34,8 @@ type service struct {
 	kind    kind
 	listen  string // for clients; empty for a worker
 	metrics string
-	// lines are the links to the stores, by store.
-	lines map[string]*link.Link
+	// lines are the links to the stores, by store: one to each of its servers.
+	lines map[string]link.Bundle
 }
 
 // Time-outs are short, so that what waits for one goes on within a round; their
@@ -74,7 +75,7 @@ func settingsOf(k kind) []string {
 
 // addService describes a service; raise starts it.
 func (s *stand) addService(ctx context.Context, k kind, number int) error {
-	v := &service{kind: k, lines: map[string]*link.Link{}}
+	v := &service{kind: k, lines: map[string]link.Bundle{}}
 	s.services = append(s.services, v) // from now on its links are stopped with the stand
 	settings := append(commonSettings(), settingsOf(k)...)
 	var err error
@@ -89,11 +90,15 @@ func (s *stand) addService(ctx context.Context, k kind, number int) error {
 		}
 		settings = append(settings, "NEXERO_LISTEN="+v.listen)
 	}
-	queueURL, err := v.join(ctx, toNATS, s.nats.client, s.nats.url(s.nats.client))
-	if err != nil {
-		return err
+	var queueURLs []string
+	for _, server := range s.natsServers() {
+		url, err := v.join(ctx, toNATS, server.client, server.url(server.client))
+		if err != nil {
+			return err
+		}
+		queueURLs = append(queueURLs, url)
 	}
-	settings = append(settings, "NEXERO_NATS_URL="+queueURL+s.cluster.urls(s.nats), s.cluster.replicas())
+	settings = append(settings, "NEXERO_NATS_URL="+strings.Join(queueURLs, ","), s.cluster.replicas())
 	if k == kindIngest {
 		settings = append(settings, "NEXERO_HIGH_RATE_KEYS="+s.keyID, s.clockSetting(name))
 	} else {
@@ -107,14 +112,14 @@ func (s *stand) addService(ctx context.Context, k kind, number int) error {
 	return nil
 }
 
-// join opens a link to a store at address and returns the store's URL by way of
-// it.
+// join opens a link to a server of a store at address and returns the server's
+// URL by way of it.
 func (v *service) join(ctx context.Context, store, address, url string) (string, error) {
 	on, err := link.Open(ctx, address)
 	if err != nil {
 		return "", err
 	}
-	v.lines[store] = on
+	v.lines[store] = append(v.lines[store], on)
 	return on.URL(url)
 }
 
@@ -194,7 +199,7 @@ func (s *stand) nexeroWith(ctx context.Context, settings []string, args ...strin
 	defer cancel()
 	command := exec.CommandContext(ctx, s.programs.path("nexero"), args...)
 	command.Env = append(cleanEnvironment(),
-		"NEXERO_NATS_URL="+s.nats.url(s.nats.client)+s.cluster.urls(s.nats), s.cluster.replicas(), "NEXERO_DATABASE_URL="+s.database.url(),
+		"NEXERO_NATS_URL="+s.queueURL(), s.cluster.replicas(), "NEXERO_DATABASE_URL="+s.database.url(),
 		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String())
 	command.Env = append(command.Env, settings...)
 	var stdout, stderr bytes.Buffer

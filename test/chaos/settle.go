@@ -18,7 +18,11 @@ func (s *stand) mend(ctx context.Context) error {
 	if err := s.raise(ctx); err != nil {
 		return err
 	}
-	return errors.Join(s.withStream(ctx, restoreLimit), s.rightClocks(), s.liftRefusals(ctx))
+	// A cluster may be electing somebody who could give the stream its room back.
+	return errors.Join(poll(ctx, raisePatience, "the stream to have its limit again", func() (bool, error) {
+		err := s.onStream(ctx, restoreLimit)
+		return err == nil, err
+	}), s.rightClocks(), s.liftRefusals(ctx))
 }
 
 // settle waits until all that was sent has come to rest: no ingest has anything
@@ -69,5 +73,5 @@ func (s *stand) settle(ctx context.Context) error {
 func (s *stand) look(ctx context.Context) (*queue.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
-	return queue.Connect(ctx, queue.Config{URL: s.nats.url(s.nats.client) + s.cluster.urls(s.nats), Replicas: s.cluster.size(), MaxBytes: streamBytes, AckWait: ackWait}, s.log, nil, queue.Operator)
+	return queue.Connect(ctx, queue.Config{URL: s.queueURL(), Replicas: s.cluster.size(), MaxBytes: streamBytes, AckWait: ackWait}, s.log, nil, queue.Operator)
 }

@@ -136,6 +136,13 @@ func (l *Link) HalfClose(d Direction) {
 	})
 }
 
+// Passes reports whether what is said arrives: nothing is held or refused.
+func (l *Link) Passes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.refuse && !l.held[ToServer] && !l.held[ToClient]
+}
+
 // Counts returns what the link has seen.
 func (l *Link) Counts() Counts {
 	l.mu.Lock()

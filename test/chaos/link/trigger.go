@@ -38,17 +38,25 @@ const (
 // step before was completed. The channel is closed when the connection is cut. A
 // trigger fires once.
 func (l *Link) CutOn(steps ...Said) <-chan struct{} {
-	return l.arm(l.cut, steps)
+	fired := make(chan struct{})
+	l.arm(l.cut, steps, func() { close(fired) })
+	return fired
 }
 
 // HoldOn is CutOn with a black hole, for all connections and both directions, in
 // place of the cut: what was held arrives after [Link.Pass].
 func (l *Link) HoldOn(steps ...Said) <-chan struct{} {
-	return l.arm(func(*pair) { l.held = [2]bool{true, true} }, steps)
+	fired := make(chan struct{})
+	l.arm(l.hold, steps, func() { close(fired) })
+	return fired
 }
 
-func (l *Link) arm(act func(*pair), steps []Said) <-chan struct{} {
-	t := &trigger{act: act, steps: slices.Clone(steps), done: make(chan struct{})}
+// hold is a black hole for all connections. mu is held.
+func (l *Link) hold(*pair) { l.held = [2]bool{true, true} }
+
+// arm calls told, with mu, after the trigger has acted.
+func (l *Link) arm(act func(*pair), steps []Said, told func()) {
+	t := &trigger{act: act, steps: slices.Clone(steps), told: told}
 	if slices.ContainsFunc(steps, func(s Said) bool { return s.Pattern == "" }) || len(steps) == 0 {
 		panic("link: a trigger needs something that is said")
 	}
@@ -57,7 +65,6 @@ func (l *Link) arm(act func(*pair), steps []Said) <-chan struct{} {
 		t.borders = append(t.borders, borders(t.steps[i].Pattern))
 	}
 	l.command(func() { l.triggers = append(l.triggers, t) })
-	return t.done
 }
 
 // trigger acts when something was said. The link's mu guards it.
@@ -67,7 +74,7 @@ type trigger struct {
 	// count is of the first step, over all connections.
 	count int
 	act   func(*pair) // called with mu
-	done  chan struct{}
+	told  func()
 }
 
 // progress is how far one connection is with a trigger. One that was opened
@@ -134,7 +141,7 @@ func (l *Link) fire(p *pair, t *trigger) {
 	l.command(func() {
 		t.act(p)
 		l.counts.Fired++
-		close(t.done)
+		t.told()
 	})
 }
 
