@@ -136,6 +136,10 @@ func (o operator) databaseURL(ctx context.Context) (string, error) {
 	return run.DatabaseURL, nil
 }
 
+// setupPatience is how long a command waits for a queue that answers and cannot be
+// set up now: an election is over by then.
+const setupPatience = 30 * time.Second
+
 // connectQueue connects to the configured queue, else to the running pipeline's.
 func (o operator) connectQueue(ctx context.Context) (*queue.Conn, error) {
 	url := o.cfg.Queue.URL.Reveal()
@@ -151,7 +155,7 @@ func (o operator) connectQueue(ctx context.Context) (*queue.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Queue.RequestTimeout)
 	defer cancel()
 	return queue.Connect(ctx, queue.Config{
-		URL: url, CredsFile: o.cfg.Queue.CredsFile, Replicas: o.cfg.Queue.Replicas,
+		URL: url, CredsFile: o.cfg.Queue.CredsFile, Replicas: o.cfg.Queue.Replicas, SetupPatience: setupPatience,
 		MaxBytes: int64(o.cfg.Queue.MaxBytes), AckWait: o.cfg.Queue.AckWait, RequestTimeout: o.cfg.Queue.RequestTimeout,
 	}, o.log, nil, queue.Operator)
 }

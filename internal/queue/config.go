@@ -55,6 +55,10 @@ type Config struct {
 	// RequestTimeout bounds every exchange with the server whose context has no
 	// earlier deadline; default 5 s.
 	RequestTimeout time.Duration
+	// SetupPatience is how long Provision and Keys wait for a queue that is
+	// reached and cannot be set up now, such as a cluster without a leader;
+	// default until their context ends.
+	SetupPatience time.Duration
 	// LargestMessage is the size in bytes of the largest message this process
 	// will publish. Ready fails while the server's max_payload is smaller.
 	LargestMessage int64

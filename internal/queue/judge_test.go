@@ -184,3 +184,31 @@ func TestLane_IgnoresTheLastWordOnAnotherRequest(t *testing.T) {
 		t.Errorf("ended as %d, want %d", l.ended, endMissing)
 	}
 }
+
+// What a cluster says while it elects somebody, or while servers are away, is
+// waited for; what a person has to change is not.
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"no leader":            {&jetstream.APIError{Code: 503, ErrorCode: 10008}, true},
+		"not the leader":       {&jetstream.APIError{Code: 500, ErrorCode: 10009}, true},
+		"too few servers":      {&jetstream.APIError{Code: 400, ErrorCode: 10005}, true},
+		"stream offline":       {&jetstream.APIError{Code: 500, ErrorCode: 10118}, true},
+		"consumer offline":     {&jetstream.APIError{Code: 500, ErrorCode: 10119}, true},
+		"no answer":            {context.DeadlineExceeded, true},
+		"not connected":        {nats.ErrReconnectBufExceeded, true},
+		"nobody listens":       {nats.ErrNoResponders, true},
+		"called off":           {context.Canceled, false},
+		"closed":               {nats.ErrConnectionClosed, false},
+		"no room":              {&jetstream.APIError{Code: 500, ErrorCode: 10047}, false},
+		"replicas without one": {&jetstream.APIError{Code: 500, ErrorCode: 10074}, false},
+		"incompatible":         {ErrIncompatible, false},
+	} {
+		if got := passing(fmt.Errorf("nats: %w", test.err)); got != test.want {
+			t.Errorf("%s: passing is %t, want %t", name, got, test.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,10 +14,9 @@ import (
 	"github.com/nexero-vr/nexero/internal/crashpoint"
 )
 
-// provisionAttempts bounds how often Provision starts over, because another
-// process made or changed the same thing in between or because a cluster that
-// is coming up has no leader yet.
-const provisionAttempts = 10
+// sayEvery is how many attempts to set something up lie between two lines of the
+// log: some seconds at least.
+const sayEvery = 20
 
 // errRaced: another process was quicker; look again.
 var errRaced = errors.New("changed by another process")
@@ -31,7 +31,8 @@ var errRaced = errors.New("changed by another process")
 // knows less than the services.
 //
 // Settings that would lose data and cannot be changed in place, or must not be
-// behind an operator's back, end in [ErrIncompatible].
+// behind an operator's back, end in [ErrIncompatible]. For a queue that cannot be
+// set up now it waits until ctx ends, or for [Config.SetupPatience].
 func (c *Conn) Provision(ctx context.Context) error {
 	// The key bucket goes first: its bytes are reserved, and a stream that
 	// would leave no room for them is then refused by the server.
@@ -62,29 +63,45 @@ func (c *Conn) provisionStream(ctx context.Context, want jetstream.StreamConfig)
 	return nil
 }
 
-// repeat runs once until it succeeds, fails for good, or has had its attempts.
+// repeat runs once until it succeeds or fails for good. Other processes may make
+// or change the same thing in between, and a cluster that has lost its leader,
+// or two of three servers, may have another one in seconds or only when somebody
+// has come: a service waits for that as it waits for its connection. A limit of
+// attempts would end services one after the other during an election, which is
+// when each of them is started again.
 func (c *Conn) repeat(ctx context.Context, once func(context.Context) error) error {
-	var err error
-	for range provisionAttempts {
+	began := time.Now()
+	for n := 0; ; n++ {
 		attempt, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
-		err = once(attempt)
+		err := once(attempt)
 		cancel()
-		if err == nil || !passing(err) || !pause(ctx, reconnectWait) {
+		if err == nil || !passing(err) {
 			return err
 		}
-		c.log.WarnContext(ctx, "queue is not ready to be set up, trying again", "error", err)
+		if n%sayEvery == 0 {
+			c.log.WarnContext(ctx, "queue is not ready to be set up, trying again", "error", err, "attempt", n+1)
+		}
+		if limit := c.cfg.SetupPatience; limit > 0 && time.Since(began) >= limit || !pause(ctx, reconnectWait) {
+			return err
+		}
 	}
-	return err
 }
 
-// passing says whether an error of the server's interface may be gone at the
-// next attempt.
+// passing says whether an error of the server's interface may be gone at a later
+// attempt.
 func passing(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return api.ErrorCode == codeNoLeader
+		switch api.ErrorCode {
+		case codeNoLeader, codeNotLeader, codeNoPeers, codeStreamOffline, codeConsumerOffline:
+			return true
+		}
+		return false
 	}
+	// The last one is what a publisher hears while its connection is away: it
+	// keeps nothing for later.
 	return errors.Is(err, errRaced) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected)
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded)
 }
 
 func (c *Conn) provisionStreamOnce(ctx context.Context, want jetstream.StreamConfig) error {

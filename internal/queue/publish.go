@@ -14,13 +14,17 @@ import (
 // Error codes of the server that the client library has no names for.
 const (
 	codeAccountResources jetstream.ErrorCode = 10002
+	codeNoPeers          jetstream.ErrorCode = 10005
 	codeNoLeader         jetstream.ErrorCode = 10008
+	codeNotLeader        jetstream.ErrorCode = 10009
 	codeServerResources  jetstream.ErrorCode = 10023
 	codeMemoryResources  jetstream.ErrorCode = 10028
 	codeStoreResources   jetstream.ErrorCode = 10047
 	codeOtherStream      jetstream.ErrorCode = 10060
 	codeStoreFailed      jetstream.ErrorCode = 10077
 	codeSealed           jetstream.ErrorCode = 10109
+	codeStreamOffline    jetstream.ErrorCode = 10118
+	codeConsumerOffline  jetstream.ErrorCode = 10119
 	codeTooManyRequests  jetstream.ErrorCode = 10167
 )
 

@@ -20,6 +20,9 @@ const (
 	// remakeAgain is how long a bucket that could not be opened or made is left
 	// alone: every call in between fails at once.
 	remakeAgain = time.Second
+	// provisionPatience bounds Provision: a service does not wait for what
+	// nothing depends on.
+	provisionPatience = 10 * time.Second
 )
 
 // errResting: the bucket was missing a moment ago.
@@ -46,8 +49,11 @@ func (c *Conn) SessionStates(maxBytes int64) *SessionStates {
 }
 
 // Provision makes the bucket or brings its settings in line, as
-// [Conn.Provision] does for the rest. A caller can go on when it fails.
+// [Conn.Provision] does for the rest, within seconds. A caller can go on when it
+// fails.
 func (s *SessionStates) Provision(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, provisionPatience)
+	defer cancel()
 	if err := s.conn.provisionStream(ctx, s.want); err != nil {
 		return err
 	}

@@ -14,6 +14,10 @@
 // `nexero verify`. After some rounds the stand is asked to stop in order, looked
 // at for leaks, and the next one is made from nothing.
 //
+// With --cluster the queue is three NATS servers that replicate. Services reach
+// each by a line of its own, servers find each other by lines too, and what can
+// befall a cluster is drawn besides all the rest.
+//
 // # What it promises
 //
 // A run ends within its deadline, whatever hangs: every wait is bounded. On

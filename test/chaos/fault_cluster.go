@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,11 +17,7 @@ func faultsOf(o options) []fault {
 	if !o.cluster {
 		return faults()
 	}
-	// Files of one server alone are not the queue's.
-	all := slices.DeleteFunc(faults(), func(f fault) bool {
-		return f.name == "older copy of the stream" || f.name == "disk full under nats"
-	})
-	return append(all, clusterFaults()...)
+	return append(faults(), clusterFaults()...)
 }
 
 // clusterFaults befall servers of a cluster: with two left posts are taken, with

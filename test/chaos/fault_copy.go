@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -80,17 +81,32 @@ func (s *stand) copyQueue(ctx context.Context, to string, gather time.Duration) 
 	if !pause(ctx, gather) {
 		return ctx.Err()
 	}
-	if err := s.queue.kill(ctx); err != nil {
-		return err
-	}
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
-	return errors.Join(os.CopyFS(to, os.DirFS(s.queueFiles())), s.queue.start())
+	return s.whileQueueDead(ctx, func(number int, files string) error {
+		return os.CopyFS(filepath.Join(to, strconv.Itoa(number)), os.DirFS(files))
+	})
 }
 
-// queueFiles is where the NATS server keeps its streams, below its store.
-func (s *stand) queueFiles() string { return filepath.Join(s.dir, "jetstream", "jetstream") }
+// whileQueueDead does something with the files of each server while all are dead,
+// and starts them: those of one of a cluster alone are not the queue's.
+func (s *stand) whileQueueDead(ctx context.Context, do func(number int, files string) error) error {
+	var errs []error
+	for _, node := range s.queueNodes() {
+		errs = append(errs, node.kill(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for number, server := range s.natsServers() {
+		errs = append(errs, do(number, filepath.Join(server.store, "jetstream")))
+	}
+	for _, node := range s.queueNodes() {
+		errs = append(errs, node.start())
+	}
+	return errors.Join(errs...)
+}
 
 // drained waits until the queue is empty and reports whether it is.
 func (s *stand) drained(ctx context.Context) bool {
@@ -109,11 +125,10 @@ func (s *stand) drained(ctx context.Context) bool {
 }
 
 func (s *stand) putBack(ctx context.Context, from string) error {
-	if err := s.queue.kill(ctx); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(s.queueFiles()); err != nil {
-		return err
-	}
-	return errors.Join(os.CopyFS(s.queueFiles(), os.DirFS(from)), s.queue.start())
+	return s.whileQueueDead(ctx, func(number int, files string) error {
+		if err := os.RemoveAll(files); err != nil {
+			return err
+		}
+		return os.CopyFS(files, os.DirFS(filepath.Join(from, strconv.Itoa(number))))
+	})
 }

@@ -44,7 +44,6 @@ func mistakes() []mistake {
 		{"postgres/touches-deleted-after-reading", "kill,freeze"},
 		{"postgres/touches-only-when-none", "kill,freeze"},
 		{"postgres/quarantine-drops-neighbours", "rows refused"},
-		{"worker/isolation-drops-neighbours", "rows refused"},
 		{"postgres/no-partition-is-retried", "day without partition"},
 		{"apikey/judgement-cached", "key revoked"},
 	}

@@ -13,6 +13,7 @@ type natsServer struct {
 	client, monitor string // addresses
 	password        string
 	configPath      string
+	store           string // directory of its streams
 }
 
 const natsConfig = `server_name: chaos
@@ -33,7 +34,7 @@ authorization {
 `
 
 func newNATSServer(dir string, addresses *addresses) (*natsServer, error) {
-	n := &natsServer{password: rand.Text(), configPath: filepath.Join(dir, "nats.conf")}
+	n := &natsServer{password: rand.Text(), configPath: filepath.Join(dir, "nats.conf"), store: filepath.Join(dir, "jetstream")}
 	var err error
 	if n.client, err = addresses.take(); err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func newNATSServer(dir string, addresses *addresses) (*natsServer, error) {
 	if n.monitor, err = addresses.take(); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(natsConfig, n.client, n.monitor, filepath.Join(dir, "jetstream"), n.password)
+	text := fmt.Sprintf(natsConfig, n.client, n.monitor, n.store, n.password)
 	if err := os.WriteFile(n.configPath, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configure nats: %w", err)
 	}
