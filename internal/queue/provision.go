@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,11 +92,9 @@ func (c *Conn) repeat(ctx context.Context, once func(context.Context) error) err
 // attempt.
 func passing(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		switch api.ErrorCode {
-		case codeNoLeader, codeNotLeader, codeNoPeers, codeStreamOffline, codeConsumerOffline:
-			return true
-		}
-		return false
+		return slices.Contains([]jetstream.ErrorCode{
+			codeNoLeader, codeNotLeader, codeNoPeers, codeStreamOffline, codeConsumerOffline,
+		}, api.ErrorCode)
 	}
 	// The last one is what a publisher hears while its connection is away: it
 	// keeps nothing for later.
