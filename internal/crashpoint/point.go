@@ -138,6 +138,30 @@ const (
 	RetentionTakingBack Point = "retention-taking-back"
 )
 
+// postgres: what the ledger forgets, a step of some hundred batches at a time.
+// Before COMMIT nothing is deleted and the horizon is where it was.
+const (
+	// ForgetAsked is after the clock was read and the queue was asked, before
+	// BEGIN. Who stops here and goes on later must know no more of the queue than
+	// it said then.
+	ForgetAsked Point = "forget-asked"
+	// ForgetFound is with the horizon and the batches locked that are to go, as
+	// far as no load has them.
+	ForgetFound Point = "forget-found"
+	// ForgetRepeatsDeleted is after repeats of these batches were deleted, before
+	// the batches are.
+	ForgetRepeatsDeleted Point = "forget-repeats-deleted"
+	// ForgetEntriesDeleted is after the batches were deleted, before the horizon
+	// moves: were they gone without that, what the queue brings again would be
+	// stored again.
+	ForgetEntriesDeleted Point = "forget-entries-deleted"
+	// ForgetBeforeCommit is with the horizon moved.
+	ForgetBeforeCommit Point = "forget-before-commit"
+	// ForgetCommitted is after COMMIT, before the next step: what is left is for
+	// the next round.
+	ForgetCommitted Point = "forget-committed"
+)
+
 // postgres: the roll-up of sessions. Before COMMIT nothing happened: touches and
 // aggregates are as they were, and the sessions are due.
 const (
@@ -201,6 +225,7 @@ func All() []Point {
 		DamagedKept, DamagedLoaded, ReplayBeforeCommit, ReplayCommitted,
 		PartitionsLocked, PartitionsAttached, PartitionsFinalized,
 		RetentionPortion, RetentionSealed, RetentionLooked, RetentionDetached, RetentionBeforeDrop, RetentionDropped, RetentionTakingBack,
+		ForgetAsked, ForgetFound, ForgetRepeatsDeleted, ForgetEntriesDeleted, ForgetBeforeCommit, ForgetCommitted,
 		SessionsMade, SessionsLocked, SessionsTouchesTaken, SessionsRead, SessionsWholeRead, SessionsFolded, SessionsStored, SessionsBeforeCommit, SessionsCommitted,
 		CustomersMade, CustomersLocked, CustomersTouchesTaken, CustomersRead, CustomersStored, CustomersBeforeCommit, CustomersCommitted,
 		AggregatesPortion, QualityMoved, QualityCommitted,

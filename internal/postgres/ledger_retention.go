@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nexero-vr/nexero/internal/crashpoint"
 	"github.com/nexero-vr/nexero/internal/event"
 )
 
@@ -94,6 +95,7 @@ func (s *Store) ForgetBatches(ctx context.Context, oldest func(context.Context) 
 	if err != nil {
 		return 0, fmt.Errorf("postgres: forget batches: %w", err)
 	}
+	crashpoint.At(crashpoint.ForgetAsked)
 	f := forgetting{now: now, before: now.Add(-ledgerRetention)}
 	if queued && stored.Before(now) {
 		f.before = stored.Add(-ledgerRetention)
@@ -101,6 +103,7 @@ func (s *Store) ForgetBatches(ctx context.Context, oldest func(context.Context) 
 	if err := s.inTransaction(ctx, f.run); err != nil {
 		return 0, fmt.Errorf("postgres: forget batches written before %s: %w", f.before.UTC().Format(time.RFC3339), err)
 	}
+	crashpoint.At(crashpoint.ForgetCommitted)
 	return f.rows, nil
 }
 
@@ -136,17 +139,21 @@ func (f *forgetting) run(ctx context.Context, conn *pgx.Conn) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	crashpoint.At(crashpoint.ForgetFound)
 	repeats, err := conn.Exec(ctx, deleteRepeats, ids, forgetRepeats)
 	if err != nil {
 		return fmt.Errorf("delete repeats: %w", err)
 	}
+	crashpoint.At(crashpoint.ForgetRepeatsDeleted)
 	batches, err := conn.Exec(ctx, deleteEntries, ids)
 	if err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
+	crashpoint.At(crashpoint.ForgetEntriesDeleted)
 	if _, err := conn.Exec(ctx, moveHorizon, f.before, f.before.Add(repeatWindow)); err != nil {
 		return fmt.Errorf("move the horizon: %w", err)
 	}
+	crashpoint.At(crashpoint.ForgetBeforeCommit)
 	f.rows = repeats.RowsAffected() + batches.RowsAffected()
 	return nil
 }

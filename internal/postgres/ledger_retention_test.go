@@ -279,6 +279,8 @@ func TestLoad_BeforeTheHorizon(t *testing.T) {
 	f.replay(postgres.ReplayRequest{Batch: copied().ID}, accepting(2), left(-1), left(0), left(1), left(2))
 	f.want("SELECT count(*) FROM nexero.events", "4")
 	f.replay(postgres.ReplayRequest{Batch: copied().ID, Code: event.TooOldToCheck, Index: new(2)}, accepting(0), left(2))
+	// What else is wrong with it is still said.
+	f.want("SELECT field, detail FROM nexero.rejected_events WHERE form = 'sent'", "event_type missing_event_type: none")
 	f.replay(postgres.ReplayRequest{Batch: copied().ID, Code: event.TooOldToCheck, Index: new(2)}, accepting(2),
 		postgres.ReplayOutcome{Index: 2, Was: event.TooOldToCheck})
 	f.want("SELECT count(*) FROM nexero.events", "5")
@@ -378,6 +380,63 @@ func TestForgetBatches_WhileOthersLoad(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// Whoever dies before any statement of it has deleted nothing, or all of a step
+// with the horizon that belongs to it: the next one goes on from there, and what
+// the queue brings again is stored by neither.
+//
+// rule 2, rule 10
+func TestForgetBatches_InterruptedBeforeAnyStatement(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"terminate", "cancel"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			f := setupLedger(t)
+			const state = `
+SELECT count(*), (SELECT count(*) FROM nexero.batch_repeats), (SELECT received_before = 'epoch' FROM nexero.ledger_horizon)
+FROM nexero.batches WHERE received_at < now() - interval '30 days'`
+			for at := 1; ; at++ {
+				f.resetLedger(fmt.Sprint(end, " before statement ", at))
+				f.loaded(batch("a").at(ago(36)).poses(0, 1), batch("b").at(ago(37)).poses(0))
+				f.load(batch("a").at(ago(36)).again("r").poses(0).seal(t))
+				f.exec("UPDATE nexero.batches SET written_at = received_at")
+				ctx, cancel := context.WithCancel(t.Context())
+				others := f.lines("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+				hook := &statements{at: at, do: func() {
+					if end == "cancel" {
+						cancel()
+						return
+					}
+					f.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nexero-worker' AND pid::text <> ALL($1)", others)
+				}}
+				store, err := postgres.OpenTraced(t.Context(), postgres.Config{URL: f.url}, hook)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = store.ForgetBatches(ctx, queueOf(time.Time{}))
+				cancel()
+				store.Close()
+				// The server may still be at work for whoever hung up.
+				f.settle()
+				over := hook.number < at
+				if (err == nil) != over {
+					t.Fatalf("interrupted before statement %d of %d: %v", at, hook.number, err)
+				}
+				if !over {
+					f.want(state, "2 1 true")
+				}
+				f.forget(f.store, time.Time{})
+				f.want(state, "0 0 false")
+				f.load(copies(t)...)
+				f.want("SELECT count(*), count(DISTINCT (session_no, event_index)) FROM nexero.events", "4 4")
+				f.wantExact()
+				if over || t.Failed() {
+					return
+				}
+			}
+		})
 	}
 }
 

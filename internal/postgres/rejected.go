@@ -75,6 +75,12 @@ func (l *load) reject(d *delivery, index int, code event.Code, form string, payl
 	return &l.rejected[len(l.rejected)-1]
 }
 
+// verdict is what the edge says of an event, for the detail of a row that is set
+// aside for a reason of ours.
+func verdict(code event.Code, detail string) string {
+	return strings.TrimSuffix(string(code)+": "+detail, ": ")
+}
+
 // rejectSent keeps what the edge rejected.
 func (l *load) rejectSent(d *delivery) {
 	for i := range d.batch.Rejected {
@@ -82,7 +88,7 @@ func (l *load) rejectSent(d *delivery) {
 		r := l.reject(d, sent.Index, d.sentCode(sent), formSent, []byte(sent.Raw))
 		r.field, r.detail = sent.Field, sent.Detail
 		if r.code != sent.Code {
-			r.detail = strings.TrimSuffix(string(sent.Code)+": "+sent.Detail, ": ")
+			r.detail = verdict(sent.Code, sent.Detail)
 		}
 		// An event that was not read may have named another session of its batch; of
 		// one that was rejected for its session the code says so, unless it was lost.

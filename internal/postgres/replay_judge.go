@@ -146,10 +146,12 @@ func (r *replay) judgeSent(w *waiting, shifts clockShifts, b *event.Batch, place
 
 // keep leaves a rejected event where it is, with what is wrong with it now.
 func (r *replay) keep(w *waiting, code event.Code, field, detail string) {
-	w.judgedDetail = detail
 	if w.code == event.TooOldToCheck {
-		code = w.code // what it was set aside for has not changed
+		// What it was set aside for has not changed, and nothing but the detail
+		// says what else is wrong with it.
+		code, detail = w.code, verdict(code, detail)
 	}
+	w.judgedDetail = detail
 	if code == w.code && field == w.field && detail == w.detail {
 		return
 	}
