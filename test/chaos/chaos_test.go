@@ -100,6 +100,11 @@ func TestRecord_ReplacesItsPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := result{Seed: 7, Rounds: 2, Faults: map[string]int{"kill": 3}}
+	table := []fault{{name: "kill"}, {name: "disk full", cannot: func() string { return "nobody may mount" }}}
+	table, r.LeftOut = possible(table, func(string, ...any) {})
+	if len(table) != 1 || table[0].name != "kill" {
+		t.Errorf("%v is left to draw", table)
+	}
 	for range 2 {
 		if err := r.record(t.Context(), path, options{seed: 7, perStand: defaultPerStand, most: usualMost}); err != nil {
 			t.Fatal(err)
@@ -113,7 +118,7 @@ func TestRecord_ReplacesItsPart(t *testing.T) {
 	if !strings.HasPrefix(text, "before\n") || !strings.HasSuffix(text, "after\n") || strings.Contains(text, "old") {
 		t.Errorf("the page is\n%s", text)
 	}
-	if strings.Count(text, "| kill | 3 |") != 1 || !strings.Contains(text, "--seed 7 --rounds 2") {
+	if strings.Count(text, "| kill | 3 |") != 1 || !strings.Contains(text, "--seed 7 --rounds 2") || strings.Count(text, "| disk full | nobody may mount |") != 1 {
 		t.Errorf("the page is\n%s", text)
 	}
 	if err := os.WriteFile(path, []byte("no markers\n"), 0o600); err != nil {

@@ -84,6 +84,84 @@ func TestLedger_Compare(t *testing.T) {
 	}
 }
 
+// TestLedger_GivenUp lets poses go of batches that arrived on a day that is over,
+// once they were seen to be gone, and nothing else.
+func TestLedger_GivenUp(t *testing.T) {
+	t.Parallel()
+	run, err := sim.New(sim.Options{Seed: 1, Headsets: 1, Start: time.Now().Add(-time.Hour), Duration: sim.ShortestRun})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLedger()
+	var whole, less []row
+	expired, poses := true, 0
+	for post := range run.Posts() {
+		id, err := l.plan(post, expired)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := l.entries[id]
+		e.fate = fateAcknowledged
+		if (e.poses != nil) != expired || post.Repeat {
+			t.Fatalf("poses %v of a batch, repeated: %t", e.poses, post.Repeat)
+		}
+		n := 0
+		for _, of := range e.poses {
+			n += int(of)
+		}
+		poses += n
+		r := row{id: id, accepted: post.Accepted, rejected: post.Rejected, refusedEdge: post.Rejected, rejectedIdx: post.Rejected, events: post.Accepted, indexes: post.Accepted}
+		if post.Accepted+post.Rejected == 0 {
+			r.reports = 1
+		}
+		whole = append(whole, r)
+		r.events, r.indexes = r.events-n, r.events-n
+		less = append(less, r)
+		expired = !expired
+	}
+	wrong := func(rows []row) int {
+		var found findings
+		l.compare(rows, &found)
+		return len(found.all())
+	}
+	if poses == 0 || wrong(whole) > 0 || wrong(less) == 0 {
+		t.Errorf("before: %d findings with all rows, %d without %d of them", wrong(whole), wrong(less), poses)
+	}
+	if got := l.giveUp(); got != poses || l.giveUp() != 0 {
+		t.Errorf("%d rows given up, want %d", got, poses)
+	}
+	if wrong(whole) == 0 || wrong(less) > 0 {
+		t.Errorf("afterwards: %d findings with all rows, %d without %d of them", wrong(whole), wrong(less), poses)
+	}
+	sum := 0
+	for _, n := range l.gone(less) {
+		sum += int(n)
+	}
+	if sum != poses {
+		t.Errorf("%d rows of all sessions, want %d", sum, poses)
+	}
+}
+
+// TestStand_TakesEachExpiredDayOnce stays between the two retentions.
+func TestStand_TakesEachExpiredDayOnce(t *testing.T) {
+	t.Parallel()
+	var s stand
+	before := -usualRetention - slackDays*oneDay
+	for {
+		offset, ok := s.takeExpiredDay()
+		if !ok {
+			break
+		}
+		if offset != before-oneDay || !s.expires {
+			t.Errorf("%s after %s", offset, before)
+		}
+		before = offset
+	}
+	if before <= -longRetention+oneDay || before > -longRetention+3*oneDay || s.expiredDays < 20 {
+		t.Errorf("%d days, the last is %s", s.expiredDays, before)
+	}
+}
+
 // TestLedger_FateOnlyGrows keeps the best that was heard of a batch: a repeat
 // that is refused does not take back what was acknowledged.
 func TestLedger_FateOnlyGrows(t *testing.T) {
@@ -94,11 +172,11 @@ func TestLedger_FateOnlyGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	for post := range run.Posts() {
-		first, err := l.plan(post)
+		first, err := l.plan(post, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := l.plan(post)
+		again, err := l.plan(post, false)
 		if err != nil || again != first {
 			t.Fatalf("the same bytes are named %s and %s: %v", first, again, err)
 		}

@@ -20,9 +20,14 @@ type tallies map[string]int64
 
 // checkTruth compares sessions, events and two aggregates with what the
 // simulator knows of the posts that are stored. Rows that PostgreSQL refused are
-// in none of them, so with partial set only sessions are compared.
-func checkTruth(ctx context.Context, tx pgx.Tx, truth *sim.Truth, partial, mixed bool, found *findings) error {
+// in none of them, so with partial set only sessions are compared. gone are the
+// events, by session and kind, that retention has given up; what was made of them
+// stays.
+func checkTruth(ctx context.Context, tx pgx.Tx, truth *sim.Truth, gone tallies, partial, mixed bool, found *findings) error {
 	want, kinds := wanted(truth)
+	for name, n := range gone {
+		want["events of a session"][name] -= n
+	}
 	queries := map[string]string{"session": sessionsQuery}
 	if !partial {
 		maps.Copy(queries, map[string]string{"events of a session": eventsQuery, "rejected": rejectedQuery, "looks": looksQuery, "touches": touchesQuery})
@@ -83,9 +88,12 @@ SELECT s.client_id, t.name, count(*)
 FROM nexero.events e JOIN nexero.sessions s USING (session_no) JOIN nexero.event_types t USING (event_type)
 GROUP BY s.client_id, t.name`
 
+	// What the edge has rejected and nobody could check says its reason in the
+	// detail.
 	rejectedQuery = `
-SELECT '', r.code, count(*) FROM nexero.rejected_events r JOIN nexero.tenants t USING (tenant_id)
-WHERE r.form = 'sent' AND t.name <> 'hostile' GROUP BY r.code`
+SELECT '', c.code, count(*) FROM nexero.rejected_events r JOIN nexero.tenants t USING (tenant_id),
+    LATERAL (SELECT CASE r.code WHEN 'too_old_to_check' THEN split_part(r.detail, ':', 1) ELSE r.code END) AS c (code)
+WHERE r.form = 'sent' AND t.name <> 'hostile' GROUP BY c.code`
 
 	looksQuery = `
 SELECT '', concat_ws('|', property_id, object, 'n'), sum(looks)::bigint FROM rollup.gaze_targets_daily GROUP BY property_id, object

@@ -115,7 +115,7 @@ func startTours(ctx context.Context, of *traffic, seed uint64, end time.Time, ba
 		return nil, fmt.Errorf("tours until %s: %w", end, err)
 	}
 	t := &traffic{
-		ledger: of.ledger, first: of.first, stop: make(chan struct{}), bases: []string{base},
+		ledger: of.ledger, first: of.first, expired: time.Since(end) > usualRetention, stop: make(chan struct{}), bases: []string{base},
 		client: &http.Client{Timeout: attemptTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: headsets}},
 	}
 	for number := range headsets {

@@ -55,6 +55,7 @@ func faults() []fault {
 	for _, some := range [][]fault{
 		processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults(),
 		clockFaults(), partitionFaults(), refusedFaults(), twiceFaults(), copyFaults(), diskFaults(),
+		maintenanceFaults(),
 	} {
 		all = append(all, some...)
 	}
@@ -96,19 +97,21 @@ func drawRound(seed uint64, round, most int, table []fault) []drawn {
 	return all
 }
 
-// possible leaves out what this machine cannot do, and says why.
-func possible(table []fault, say func(format string, arguments ...any)) []fault {
-	var kept []fault
+// possible leaves out what this machine cannot do, and says why: in the second
+// answer by the fault's name.
+func possible(table []fault, say func(format string, arguments ...any)) (kept []fault, left map[string]string) {
+	left = map[string]string{}
 	for _, f := range table {
 		if f.cannot != nil {
 			if why := f.cannot(); why != "" {
-				say("skipped %s: %s\n", f.name, why)
+				say("left out %s: %s\n", f.name, why)
+				left[f.name] = why
 				continue
 			}
 		}
 		kept = append(kept, f)
 	}
-	return kept
+	return kept, left
 }
 
 // between draws a time in whole milliseconds.

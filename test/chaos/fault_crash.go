@@ -58,14 +58,8 @@ func drawCrash(r *rand.Rand) blow {
 	return blow{
 		detail: name + " dies at " + setting,
 		strike: func(ctx context.Context, f *field) error {
-			p, err := f.find(name)
+			p, err := f.arm(ctx, name, setting)
 			if err != nil {
-				return err
-			}
-			if err := p.kill(ctx); err != nil {
-				return err
-			}
-			if err := p.startDoomed(crashpoint.Variable + "=" + setting); err != nil {
 				return err
 			}
 			if drains {
@@ -76,22 +70,45 @@ func drawCrash(r *rand.Rand) blow {
 					f.broken("after SIGTERM %v; its stacks are in %s.log", err, name)
 				}
 			}
-			err = poll(ctx, crashPatience, "a crash", func() (bool, error) { return !p.running(), nil })
-			if err == nil {
-				f.reached("crash at " + string(point))
-			}
-			return ctx.Err()
+			return f.awaitDeath(ctx, p, point, crashPatience)
 		},
-		// One that lives on is not to die while the books are balanced.
-		heal: func(ctx context.Context, f *field) error {
-			p, err := f.find(name)
-			if err != nil {
-				return err
-			}
-			if err := p.kill(ctx); err != nil {
-				return err
-			}
-			return p.start()
-		},
+		heal: disarm(name),
+	}
+}
+
+// arm starts a service again so that it dies where a setting of
+// [crashpoint.Variable] says; settings are on top of its own.
+func (f *field) arm(ctx context.Context, name, setting string, settings ...string) (*process, error) {
+	p, err := f.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.kill(ctx); err != nil {
+		return nil, err
+	}
+	return p, p.startDoomed(append(settings, crashpoint.Variable+"="+setting)...)
+}
+
+// awaitDeath waits until an armed process has ended, and counts it if it has.
+func (f *field) awaitDeath(ctx context.Context, p *process, point crashpoint.Point, patience time.Duration) error {
+	err := poll(ctx, patience, "a crash", func() (bool, error) { return !p.running(), nil })
+	if err == nil {
+		f.reached("crash at " + string(point))
+	}
+	return ctx.Err()
+}
+
+// disarm starts a service as it was. One that lives on is not to die while the
+// books are balanced.
+func disarm(name string) func(context.Context, *field) error {
+	return func(ctx context.Context, f *field) error {
+		p, err := f.find(name)
+		if err != nil {
+			return err
+		}
+		if err := p.kill(ctx); err != nil {
+			return err
+		}
+		return p.start()
 	}
 }

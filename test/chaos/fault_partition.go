@@ -49,7 +49,7 @@ func drawNoPartition(r *rand.Rand) blow {
 	}
 }
 
-// dropEmpty drops the partitions of events without a row, from a day to two
+// dropEmpty drops the partitions without a row, from a day to two
 // weeks ahead, and returns how many. A database that is away, or that does not
 // give the lock, has none.
 func (s *stand) dropEmpty(ctx context.Context, from time.Time) (int, error) {
@@ -59,7 +59,7 @@ func (s *stand) dropEmpty(ctx context.Context, from time.Time) (int, error) {
 	}
 	defer func() { _ = db.Close(ctx) }()
 	dropped := 0
-	for _, table := range []string{"events_pose", "events_other"} {
+	for _, table := range []string{"events_pose", "events_other", "rejected_events"} {
 		for ahead := range 14 {
 			name := "nexero." + table + "_" + from.UTC().AddDate(0, 0, ahead).Format("20060102")
 			if dropIfEmpty(ctx, db, name) == nil {

@@ -51,7 +51,8 @@ type traffic struct {
 	mu     sync.Mutex
 	second *lent
 
-	mixed atomic.Bool // an ingest's clock was set wrong
+	mixed   atomic.Bool // an ingest's clock was set wrong
+	expired bool        // what is posted now counts as received on a day that is over
 }
 
 // startTraffic lets headsets post until stopped. Their tours follow from seed
@@ -123,7 +124,7 @@ func (h *headset) play(ctx context.Context, run *sim.Run, number int) error {
 // post repeats the same bytes until an ingest takes or refuses them, or the
 // headset gives up.
 func (h *headset) post(ctx context.Context, post sim.Post) error {
-	id, err := h.ledger.plan(post)
+	id, err := h.ledger.plan(post, h.expired)
 	if err != nil {
 		return err
 	}

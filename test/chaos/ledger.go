@@ -36,6 +36,10 @@ type entry struct {
 	// order is its place among all batches, so that the truth is told of the
 	// posts of a stream in the stream's order.
 	order int
+	// poses are what of it is kept for weeks only, by session and kind, if it was
+	// posted on a day that is over and stored as of that day; givenUp says that the harness has seen them go.
+	poses   tallies
+	givenUp bool
 }
 
 // counts are what came of posts, attempts at them and answers.
@@ -66,29 +70,29 @@ func newLedger() *ledger {
 	return &ledger{entries: map[event.UUID]*entry{}, decoder: unreal.NewDecoder(event.DefaultLimits(), nil)}
 }
 
-// name returns the batch id that a post has, whoever receives it and whenever.
-func (l *ledger) name(post *sim.Post) (event.UUID, error) {
+// read reads a post as an ingest does. The batch's id is the same whoever
+// receives it and whenever.
+func (l *ledger) read(post *sim.Post, batch *event.Batch) error {
 	target, err := url.Parse(post.Path)
 	if err != nil {
-		return event.UUID{}, err
+		return err
 	}
 	request := unreal.Request{
 		Tenant: tenant, Query: unreal.CanonicalQuery(target.Query()), Body: post.Body,
 		// The name must not depend on when it is received.
 		ReceivedAt: event.MicrosOf(time.Now()), IdempotencyKey: header(post, "Idempotency-Key"),
 	}
-	var batch event.Batch
 	if strings.HasSuffix(target.Path, "/session") {
 		request.Endpoint = unreal.EndpointSession
-		_, err = l.decoder.Session(&request, &batch)
+		_, err = l.decoder.Session(&request, batch)
 	} else {
 		request.Endpoint = unreal.EndpointBatch
-		err = l.decoder.Batch(&request, &batch)
+		err = l.decoder.Batch(&request, batch)
 	}
 	if err != nil {
-		return event.UUID{}, fmt.Errorf("name a post: %w", err)
+		return fmt.Errorf("read a post: %w", err)
 	}
-	return batch.ID, nil
+	return nil
 }
 
 func header(post *sim.Post, name string) string {
@@ -101,17 +105,22 @@ func header(post *sim.Post, name string) string {
 }
 
 // plan notes a post before its first attempt, so that nothing can arrive that
-// the ledger does not know.
-func (l *ledger) plan(post sim.Post) (event.UUID, error) {
-	id, err := l.name(&post)
-	if err != nil {
-		return id, err
+// the ledger does not know. expired says that it arrives on a day that is over.
+func (l *ledger) plan(post sim.Post, expired bool) (event.UUID, error) {
+	var batch event.Batch
+	if err := l.read(&post, &batch); err != nil {
+		return event.UUID{}, err
 	}
+	id := batch.ID
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts.Posts++
 	if l.entries[id] == nil {
-		l.entries[id] = &entry{id: id, post: post, order: len(l.entries)}
+		e := &entry{id: id, post: post, order: len(l.entries)}
+		if expired {
+			e.poses = posesIn(&batch)
+		}
+		l.entries[id] = e
 	}
 	return id, nil
 }

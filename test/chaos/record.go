@@ -50,6 +50,9 @@ func (r *run) summarise() {
 	for _, name := range slices.Sorted(maps.Keys(s.Reached)) {
 		r.say("  %5d %s\n", s.Reached[name], name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.LeftOut)) {
+		r.say("  left out %s: %s\n", name, s.LeftOut[name])
+	}
 	r.say("%s\n", s.balance())
 }
 
@@ -121,6 +124,12 @@ func (r *result) page(ctx context.Context, o options) string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Reached)) {
 		line(name, "%d", r.Reached[name])
+	}
+	if len(r.LeftOut) > 0 {
+		b.WriteString("\n| left out on this machine | why |\n|---|---|\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.LeftOut)) {
+		line(name, "%s", r.LeftOut[name])
 	}
 	b.WriteString("\n" + r.balance() + "\n")
 	for _, violation := range r.Violations {

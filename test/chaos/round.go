@@ -137,6 +137,9 @@ func (r *round) balance(ctx context.Context) (books, error) {
 	if err := r.takeBack(ctx); err != nil || len(r.wrong) > before {
 		return books{}, err
 	}
+	if err := r.giveUp(ctx); err != nil || len(r.wrong) > before {
+		return books{}, err
+	}
 	sum, wrong, err := check(ctx, r.stand, r.ledger)
 	if err != nil {
 		return sum, fmt.Errorf("check: %w", err)

@@ -47,7 +47,9 @@ type result struct {
 	Faults map[string]int
 	// Reached are the faults among them that happened in a certain way, such as
 	// a death at a named step.
-	Reached    map[string]int
+	Reached map[string]int
+	// LeftOut are the faults that this machine cannot bring about, with why.
+	LeftOut    map[string]string
 	Counts     counts
 	Books      books
 	Violations []string
@@ -59,7 +61,7 @@ type result struct {
 func newRun(o options, programs programs, out io.Writer) *run {
 	r := &run{options: o, out: out, programs: programs, begun: time.Now()}
 	r.result = result{Seed: o.seed, Faults: map[string]int{}, Reached: map[string]int{}}
-	r.table = possible(chosen(faultsOf(o), o.only), r.say)
+	r.table, r.result.LeftOut = possible(chosen(faultsOf(o), o.only), r.say)
 	return r
 }
 

@@ -72,7 +72,7 @@ func (h *headset) persist(ctx context.Context, run *sim.Run, number int, pauses 
 
 // insist repeats the same bytes until they are acknowledged.
 func (h *headset) insist(ctx context.Context, post *sim.Post) error {
-	id, err := h.ledger.plan(*post)
+	id, err := h.ledger.plan(*post, false)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ func settingsOf(k kind) []string {
 		return []string{
 			"NEXERO_LOAD_TIMEOUT=4s", "NEXERO_DATABASE_STATEMENT_TIMEOUT=3s", "NEXERO_DATABASE_IDLE_TIMEOUT=4s",
 			"NEXERO_DATABASE_LOCK_TIMEOUT=2s", "NEXERO_ROLLUP_INTERVAL=1s", "NEXERO_DATABASE_MAX_CONNS=8",
+			retentionSetting(longRetention),
 		}
 	default:
 		return []string{"NEXERO_READ_STATEMENT_TIMEOUT=3s", "NEXERO_READ_REQUEST_TIMEOUT=5s"}
@@ -200,7 +201,7 @@ func (s *stand) nexeroWith(ctx context.Context, settings []string, args ...strin
 	command := exec.CommandContext(ctx, s.programs.path("nexero"), args...)
 	command.Env = append(cleanEnvironment(),
 		"NEXERO_NATS_URL="+s.queueURL(), s.cluster.replicas(), "NEXERO_DATABASE_URL="+s.database.url(),
-		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String())
+		maxBytesSetting, "NEXERO_QUEUE_ACK_WAIT="+ackWait.String(), retentionSetting(longRetention))
 	command.Env = append(command.Env, settings...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr

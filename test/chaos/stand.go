@@ -43,6 +43,12 @@ type stand struct {
 	// natsDisk and databaseDisk are nil where nothing can be mounted.
 	natsDisk, databaseDisk *disk
 
+	// expiredDays is how many days that are over tours were sent to; expires says
+	// that something of this round is to be given up before its books are balanced.
+	// Both belong to the run's goroutine.
+	expiredDays int
+	expires     bool
+
 	key   string // of the headsets
 	keyID string
 
