@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -90,6 +91,10 @@ func (d *database) url() string {
 	return d.server.URL()
 }
 
+// endPatience is longer than pg_ctl itself waits: a stop in order writes all that
+// is in memory, and the disk may have other work to do.
+const endPatience = 90 * time.Second
+
 // end ends the server by a signal to its first process: SIGINT stops it in
 // order, SIGQUIT is `pg_ctl stop -m immediate`, SIGKILL is what it looks like.
 func (d *database) end(ctx context.Context, sig syscall.Signal) error {
@@ -102,7 +107,7 @@ func (d *database) end(ctx context.Context, sig syscall.Signal) error {
 	if err := signalPID(pid, sig); err != nil {
 		return fmt.Errorf("%s to postgresql: %w", sig, err)
 	}
-	return poll(ctx, killPatience, "the end of postgresql", func() (bool, error) { return !alive(pid), nil })
+	return poll(ctx, endPatience, "the end of postgresql", func() (bool, error) { return !alive(pid), nil })
 }
 
 // killBackend kills the server process of one client, the pick-th modulo their
