@@ -30,7 +30,8 @@ type mistake struct {
 // behind which a second defence stands, so that the outcome is right all the
 // same (a message id minted per attempt is a second message that the ledger
 // knows; what a stopping ingest forgets was not acknowledged, and headsets post
-// it again), and those that cost time only (deadlocks, which are tried again).
+// it again), and those that cost time only (deadlocks, which are tried again, as
+// is a row until its day is made).
 func mistakes() []mistake {
 	return []mistake{
 		{"worker/acks-before-commit", "crash point,database"},
@@ -44,7 +45,6 @@ func mistakes() []mistake {
 		{"postgres/touches-deleted-after-reading", "kill,freeze"},
 		{"postgres/touches-only-when-none", "kill,freeze"},
 		{"postgres/quarantine-drops-neighbours", "rows refused"},
-		{"postgres/no-partition-is-retried", "day without partition"},
 		{"apikey/judgement-cached", "key revoked"},
 	}
 }
