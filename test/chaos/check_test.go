@@ -142,6 +142,19 @@ func TestLedger_GivenUp(t *testing.T) {
 	}
 }
 
+// TestCompareDamaged wants what was confirmed kept once, and nothing else kept.
+func TestCompareDamaged(t *testing.T) {
+	t.Parallel()
+	sent := map[string]bool{"sure": true, "perhaps": false}
+	for kept, want := range map[string]int{
+		"sure": 0, "sure perhaps": 0, "perhaps": 1, "sure sure": 1, "sure other": 1, "sure perhaps perhaps": 1,
+	} {
+		if got := compareDamaged(sent, strings.Fields(kept)); len(got) != want {
+			t.Errorf("%q kept: %v, want %d findings", kept, got, want)
+		}
+	}
+}
+
 // TestStand_TakesEachExpiredDayOnce stays between the two retentions.
 func TestStand_TakesEachExpiredDayOnce(t *testing.T) {
 	t.Parallel()

@@ -55,7 +55,7 @@ func faults() []fault {
 	for _, some := range [][]fault{
 		processFaults(), databaseFaults(), queueFaults(), keyFaults(), crashFaults(), linkFaults(),
 		clockFaults(), partitionFaults(), refusedFaults(), twiceFaults(), copyFaults(), diskFaults(),
-		maintenanceFaults(),
+		maintenanceFaults(), damagedFaults(),
 	} {
 		all = append(all, some...)
 	}

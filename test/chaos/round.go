@@ -137,6 +137,9 @@ func (r *round) balance(ctx context.Context) (books, error) {
 	if err := r.takeBack(ctx); err != nil || len(r.wrong) > before {
 		return books{}, err
 	}
+	if err := r.takeDamaged(ctx); err != nil {
+		return books{}, err
+	}
 	if err := r.giveUp(ctx); err != nil || len(r.wrong) > before {
 		return books{}, err
 	}

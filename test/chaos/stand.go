@@ -48,6 +48,9 @@ type stand struct {
 	// Both belong to the run's goroutine.
 	expiredDays int
 	expires     bool
+	// damaged are messages that nobody can read, and whether the queue confirmed
+	// them. It belongs to the run's goroutine.
+	damaged map[string]bool
 
 	key   string // of the headsets
 	keyID string
