@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,6 +37,29 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = '` + workerName + `' AND pid <> pg_backend_pid()
   AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE '%SAVEPOINT rows; COPY nexero.events (%'
   AND query_start < clock_timestamp() - $1::bigint * interval '1 millisecond'`
+
+// What endStalled needs in order to see others and to be allowed to end them.
+const seesStalled = `
+SELECT current_setting('track_activities')::boolean,
+       EXISTS (SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND usename <> current_user AND application_name = '` + workerName + `')`
+
+// StalledUnseen says why a load that falls silent in the middle of a COPY may not
+// be found and ended, as a session of ours sees it, or "". Nothing else depends on
+// it: without it a frozen worker holds others up until somebody wakes or ends it.
+func (s *Store) StalledUnseen(ctx context.Context) (reason string, err error) {
+	var tracked, others bool
+	if err := s.pool.QueryRow(ctx, seesStalled).Scan(&tracked, &others); err != nil {
+		return "", fmt.Errorf("postgres: look whether stalled loads can be seen: %w", err)
+	}
+	switch {
+	case !tracked:
+		return "track_activities is off for this role: set it to on (ALTER ROLE or postgresql.conf)", nil
+	case others:
+		return "workers of this database connect as different users: give them one, or none sees the other's", nil
+	}
+	return "", nil
+}
 
 // watchStalled looks for stalled loads as long as a load of our own takes, which
 // may be because of them, so that a frozen worker holds others up for the

@@ -6,9 +6,13 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"path"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/facts"
@@ -148,6 +152,43 @@ func TestLoad_FrozenWorkerHoldsNobodyUp(t *testing.T) {
 			f.wantLoad(postgres.LoadResult{Redelivered: 1}, gather...)
 			f.wantExact()
 		})
+	}
+}
+
+// What keeps a worker from seeing one that is frozen is told.
+func TestStalledUnseen(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, tt := range []struct{ url, want string }{
+		{f.url, ""},
+		{withOption(t, f.url, "track_activities", "off"), "track_activities is off"},
+	} {
+		if got, err := f.open(postgres.Config{URL: tt.url}).StalledUnseen(t.Context()); err != nil || !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("got %q, %v, want %q", got, err, tt.want)
+		}
+	}
+
+	u, err := url.Parse(withOption(t, f.url, "application_name", "nexero-worker"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "another_" + strings.ReplaceAll(path.Base(u.Path), "-", "_")
+	f.exec("CREATE ROLE " + role + " LOGIN PASSWORD 'secret'")
+	t.Cleanup(func() {
+		if _, err := f.db.Exec(context.WithoutCancel(t.Context()), "DROP ROLE "+role); err != nil {
+			t.Errorf("drop the user: %v", err)
+		}
+	})
+	u.User = url.UserPassword(role, "secret")
+	another, err := pgx.Connect(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.store.StalledUnseen(t.Context()); err != nil || !strings.Contains(got, "different users") {
+		t.Errorf("with a worker of another user: %q, %v", got, err)
+	}
+	if err := another.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

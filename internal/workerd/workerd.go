@@ -71,6 +71,7 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 	if err := w.awaitDurable(ctx); err != nil {
 		return nil, err
 	}
+	w.warnUnseen(ctx)
 	w.conn, err = queue.Connect(ctx, queue.Config{
 		URL: cfg.Queue.URL.Reveal(), CredsFile: cfg.Queue.CredsFile,
 		Replicas: cfg.Queue.Replicas, MaxBytes: int64(cfg.Queue.MaxBytes),
@@ -143,6 +144,18 @@ func (w *Worker) awaitDurable(ctx context.Context) error {
 		w.log.LogAttrs(ctx, slog.LevelWarn, "database cannot be checked, trying again", slog.Any("error", err))
 	}))
 	return err
+}
+
+// warnUnseen says when frozen workers cannot be seen. That is no reason for not
+// working: nothing else is needed from it, until one freezes.
+func (w *Worker) warnUnseen(ctx context.Context) {
+	reason, err := w.store.StalledUnseen(ctx)
+	if err != nil {
+		reason = err.Error()
+	}
+	if reason != "" {
+		w.log.LogAttrs(ctx, slog.LevelWarn, "a worker that freezes in the middle of a load may hold up the others", slog.String("reason", reason))
+	}
 }
 
 // Checks are what must hold for the worker to be ready.

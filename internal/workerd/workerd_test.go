@@ -1,9 +1,11 @@
 package workerd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,43 @@ func TestNew_RefusesAnotherSchema(t *testing.T) {
 			_, err := New(t.Context(), settings(t, testkit.NATS(t), database), testkit.Logger(t), prometheus.NewRegistry(), nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %q", err, test.want)
+			}
+		})
+	}
+}
+
+// A worker that could not see a frozen one says so once, and works.
+func TestNew_WarnsWhenFrozenWorkersAreUnseen(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, setting, want string
+		lines               int
+	}{
+		{"seen", "on", "", 0},
+		{"unseen", "off", "track_activities is off", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			database := testkit.Database(t)
+			db, err := pgx.Connect(t.Context(), database)
+			if err == nil {
+				_, err = db.Exec(t.Context(), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_activities = "+test.setting+"', current_database()); END $$")
+			}
+			if err := errors.Join(err, db.Close(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			w, err := New(t.Context(), settings(t, testkit.NATS(t), database), slog.New(slog.NewJSONHandler(&log, nil)), prometheus.NewRegistry(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopped, stop := context.WithCancel(t.Context())
+			stop()
+			if err := w.Run(stopped); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			if n := strings.Count(log.String(), "may hold up the others"); n != test.lines || !strings.Contains(log.String(), test.want) {
+				t.Errorf("%d warnings, want %d with %q:\n%s", n, test.lines, test.want, log.String())
 			}
 		})
 	}
