@@ -39,7 +39,9 @@ unless --code too_old_to_check asks for them: do that only if you know that they
 were never loaded.
 
 --damaged loads the queue messages that were not loaded whole instead, such as
-after an upgrade to a version that can read them.`,
+after an upgrade to a version that can read them. One that is too old to be
+checked against the ledger is refused; with --set-aside-too-old its old batches
+become rejected events, and whether to store those is decided as above.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	var chosen selection
@@ -48,10 +50,14 @@ after an upgrade to a version that can read them.`,
 	all := f.Bool("all", false, "all rejected events of all tenants")
 	dryRun := f.Bool("dry-run", false, "say what would come of it and change nothing")
 	damaged := f.Bool("damaged", false, "load damaged queue messages instead")
+	setAside := f.Bool("set-aside-too-old", false, "with --damaged: make rejected events of batches that are too old to be checked")
 	return operateWith(command, env, (*config.Replay).CLI, func(cmd *cobra.Command, o operator, cfg *config.Replay, args []string) error {
 		filter, err := chosen.filter(time.Now())
 		if err == nil && !*damaged && !*all && len(args) == 0 && chosen == (selection{}) {
 			err = errors.New("say which events: BATCH, BATCH/POSITION, --tenant, --session, --code, --since or --all")
+		}
+		if err == nil && *setAside && !*damaged {
+			err = errors.New("--set-aside-too-old is about damaged messages: it needs --damaged")
 		}
 		var name named
 		if err == nil && len(args) > 0 {
@@ -63,7 +69,7 @@ after an upgrade to a version that can read them.`,
 		filter.Batch = name.batch
 		return o.withStore(cmd.Context(), func(store *postgres.Store) error {
 			if *damaged {
-				return loadDamaged(cmd.Context(), store, cmd.OutOrStdout(), *dryRun)
+				return loadDamaged(cmd.Context(), store, cmd.OutOrStdout(), *dryRun, *setAside)
 			}
 			r := replayer{store: store, judge: judgeOf(&cfg.Intake), index: name.index, dryRun: *dryRun, became: map[became]int{}}
 			err := r.replay(cmd.Context(), filter)
@@ -199,7 +205,7 @@ func (r *replayer) print(w io.Writer) error {
 
 // loadDamaged loads every damaged message. One that cannot be loaded does not
 // keep the others from it.
-func loadDamaged(ctx context.Context, store *postgres.Store, w io.Writer, dryRun bool) error {
+func loadDamaged(ctx context.Context, store *postgres.Store, w io.Writer, dryRun, setAside bool) error {
 	messages, err := store.DamagedMessages(ctx)
 	if err == nil && len(messages) == 0 {
 		_, err = fmt.Fprintln(w, "no message is damaged: nothing was done")
@@ -210,7 +216,7 @@ func loadDamaged(ctx context.Context, store *postgres.Store, w io.Writer, dryRun
 	}
 	var faults []error
 	for _, m := range messages {
-		result, err := store.LoadDamaged(ctx, m.Digest)
+		result, err := store.LoadDamaged(ctx, m.Digest, setAside)
 		if errors.Is(err, postgres.ErrNoMessage) {
 			continue // somebody else was faster
 		}
@@ -218,8 +224,8 @@ func loadDamaged(ctx context.Context, store *postgres.Store, w io.Writer, dryRun
 			faults = append(faults, fmt.Errorf("message %x: %w", m.Digest[:8], err))
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "message %x: %d events of %d batches stored, %d batches were there already\n",
-			m.Digest[:8], result.Rows, result.Batches, result.Repeats+result.Redelivered); err != nil {
+		if _, err := fmt.Fprintf(w, "message %x: %d events of %d batches stored, %d batches were there already, %d set aside\n",
+			m.Digest[:8], result.Rows, result.Batches-result.Quarantined, result.Repeats+result.Redelivered, result.Quarantined); err != nil {
 			return err
 		}
 	}

@@ -224,6 +224,25 @@ func TestRejected_Damaged(t *testing.T) {
 	}
 	wantNumber(t, database, "SELECT count(*) FROM nexero.events", 1)
 	wantNumber(t, database, "SELECT count(*) FROM nexero.damaged_messages", 1)
+
+	// What is too old is refused, until somebody asks for it, and then is not counted.
+	came := now.AddDate(0, 0, -40)
+	_, old := post(t, nil, "acme", came, fmt.Sprintf(`{"session_id":"s","events":[{"event_type":"cta","timestamp":%d}]}`, came.Unix()))
+	if err := store.KeepDamaged(t.Context(), old[0], "not read by an older version"); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := sh.run("rejected", "replay", "--damaged"); code != 1 || !strings.Contains(stderr, "too old to be checked") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if stdout, _, code := sh.run("rejected", "replay", "--damaged", "--set-aside-too-old"); code != 1 || !strings.Contains(stdout, "0 events of 0 batches stored, 0 batches were there already, 1 set aside") {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
+	wantNumber(t, database, "SELECT count(*) FROM nexero.events", 1)
+	wantNumber(t, database, "SELECT count(*) FROM nexero.rejected_events", 1)
+	wantNumber(t, database, "SELECT count(*) FROM nexero.damaged_messages", 1)
+	if _, stderr, code := sh.run("rejected", "replay", "--all", "--set-aside-too-old"); code != exitUsage || !strings.Contains(stderr, "needs --damaged") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
 }
 
 func wantNumber(t *testing.T, database, query string, want int) {

@@ -63,10 +63,15 @@ const ledgerCertain = 30 * 24 * time.Hour
 
 // LoadDamaged loads a damaged message as a worker would and lets go of it. The
 // ledger knows those of its batches that were loaded, so it may be called any
-// number of times, by anybody, and a crash in between costs nothing. The errors
+// number of times, by anybody, and a crash in between costs nothing.
+//
+// A message with a batch that is too old for the ledger to know for certain is
+// refused, unless setAside asks for what a load makes of such a batch: what the
+// horizon says nothing about is put among the rejected events, where only an
+// operator's word stores it. The message's other batches are loaded then. The errors
 // are [ErrStillDamaged], [ErrTooOldToCheck], [ErrNoMessage] and the database's;
 // after any of them the message is where it was.
-func (s *Store) LoadDamaged(ctx context.Context, digest [32]byte) (LoadResult, error) {
+func (s *Store) LoadDamaged(ctx context.Context, digest [32]byte, setAside bool) (LoadResult, error) {
 	var message []byte
 	var certain time.Time
 	const query = `
@@ -85,7 +90,7 @@ FROM nexero.damaged_messages WHERE digest = $1`
 	}
 	oldest := event.MicrosOf(certain)
 	for i := range batches {
-		if batches[i].ReceivedAt < oldest {
+		if batches[i].ReceivedAt < oldest && !setAside {
 			return LoadResult{}, fmt.Errorf("%w: batch %s was received at %s", ErrTooOldToCheck, batches[i].ID, batches[i].ReceivedAt.Time())
 		}
 	}

@@ -479,8 +479,35 @@ func TestLoadDamaged_BeforeTheHorizon(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.store.LoadDamaged(t.Context(), kept[0].Digest); (err == nil) != ok {
+		if _, err := f.store.LoadDamaged(t.Context(), kept[0].Digest, false); (err == nil) != ok {
 			t.Errorf("received %d days ago: %v", days, err)
 		}
 	}
+}
+
+// An operator may give up the message for its batches: none is counted by that.
+//
+// rule 2, rule 5
+func TestLoadDamaged_SetsAsideWhatIsTooOld(t *testing.T) {
+	t.Parallel()
+	f := setupLedger(t)
+	f.loaded(batch("gone").at(ago(36)).poses(0))
+	f.forget(f.store, time.Time{})
+	if err := f.store.KeepDamaged(t.Context(), sealedMessage(t, batch("gone").at(ago(36)).poses(0)), "because"); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := f.store.DamagedMessages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.store.LoadDamaged(t.Context(), kept[0].Digest, false); !errors.Is(err, postgres.ErrTooOldToCheck) {
+		t.Errorf("unasked: %v, want ErrTooOldToCheck", err)
+	}
+	if got, err := f.store.LoadDamaged(t.Context(), kept[0].Digest, true); err != nil || got.Quarantined != 1 || got.Rows != 0 {
+		t.Errorf("asked: %+v, %v, want one batch set aside", got, err)
+	}
+	f.want("SELECT count(*) FROM nexero.events", "1")
+	f.want("SELECT count(*) FROM nexero.damaged_messages", "0")
+	f.want("SELECT code FROM nexero.rejected_events", "too_old_to_check")
+	f.wantExact()
 }

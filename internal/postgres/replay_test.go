@@ -269,7 +269,7 @@ func TestLoadDamaged(t *testing.T) {
 	}
 	var errs []error
 	for _, m := range kept {
-		_, err := f.store.LoadDamaged(t.Context(), m.Digest)
+		_, err := f.store.LoadDamaged(t.Context(), m.Digest, false)
 		errs = append(errs, err)
 	}
 	for _, want := range wrong {
@@ -283,7 +283,7 @@ func TestLoadDamaged(t *testing.T) {
 	}
 	f.want("SELECT count(*) FROM nexero.damaged_messages", "2")
 	f.want("SELECT count(*) FROM nexero.events", "3")
-	if _, err := f.store.LoadDamaged(t.Context(), [32]byte{1}); !errors.Is(err, postgres.ErrNoMessage) {
+	if _, err := f.store.LoadDamaged(t.Context(), [32]byte{1}, false); !errors.Is(err, postgres.ErrNoMessage) {
 		t.Errorf("no message: %v", err)
 	}
 	f.exec("DELETE FROM nexero.damaged_messages")
