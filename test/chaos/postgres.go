@@ -50,6 +50,10 @@ func newDatabase(dir string, addresses *addresses, log *slog.Logger) (*database,
 		"max_wal_size": "96MB", "min_wal_size": "32MB",
 		// Locks and what holds them are looked at after each round.
 		"deadlock_timeout": "500ms",
+		// A client that connects while the server ends, and says nothing because
+		// its line is held, is waited for so long. Nothing else ends it, and a
+		// minute is longer than faults wait for an end.
+		"authentication_timeout": "8s",
 	}}, nil
 }
 
