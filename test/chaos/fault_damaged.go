@@ -41,7 +41,9 @@ func drawRefusedCrash(r *rand.Rand) blow {
 		},
 		heal: func(ctx context.Context, f *field) error {
 			// With the database away it is the round's end that lifts it.
-			_ = f.liftRefusals(ctx)
+			if f.database.running() {
+				_ = f.liftRefusals(ctx)
+			}
 			return disarm(name)(ctx, f)
 		},
 	}

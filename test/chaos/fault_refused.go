@@ -52,7 +52,9 @@ func drawRefusedRows(r *rand.Rand) blow {
 		},
 		heal: func(ctx context.Context, f *field) error {
 			// With the database away it is the round's end that lifts it.
-			_ = f.liftRefusals(ctx)
+			if f.database.running() {
+				_ = f.liftRefusals(ctx)
+			}
 			return ctx.Err()
 		},
 	}
@@ -88,16 +90,17 @@ func (s *stand) refuse(ctx context.Context, what refusal) error {
 	return ctx.Err()
 }
 
-// liftRefusals takes all of them away; without any it changes nothing.
+// liftRefusals takes all of them away; without any it changes nothing. The
+// server may still be recovering from another fault.
 func (s *stand) liftRefusals(ctx context.Context) error {
-	db, err := s.database.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close(ctx) }()
 	const patience = 20 * time.Second
 	return poll(ctx, patience, "rows to be taken again", func() (bool, error) {
-		_, err := db.Exec(ctx, `DO $$ DECLARE t regclass; BEGIN
+		db, err := s.database.connect(ctx)
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = db.Close(ctx) }()
+		_, err = db.Exec(ctx, `DO $$ DECLARE t regclass; BEGIN
 			SET LOCAL lock_timeout = '2s';
 			FOR t IN SELECT conrelid FROM pg_constraint WHERE conname = '`+refusalName+`' LOOP
 				EXECUTE format('ALTER TABLE %s DROP CONSTRAINT `+refusalName+`', t);
