@@ -14,52 +14,21 @@ import (
 
 // postBatch takes a batch of events.
 func (s *Server) postBatch(x *exchange) error {
-	if err := s.admit(x, unreal.EndpointBatch); err != nil {
-		return err
-	}
-	decoded := s.step(x, "decode")
-	err := s.deps.Decoder.Batch(&x.post, &x.batch)
-	decoded()
-	if err != nil {
-		return s.unread(x, err)
-	}
-	duplicate, err := s.commit(x)
-	if err != nil {
-		return err
-	}
-	s.recordTracking(x)
-	b := &x.batch
-	total := len(b.Events) + len(b.Rejected)
-	o := newObject(x.answer)
-	o.text("status", "received")
-	o.number("total_events", int64(total))
-	o.number("processed", int64(len(b.Events)))
-	o.number("failed", int64(len(b.Rejected)))
-	o.percent("success_rate", len(b.Events), total)
-	o.timestamp("timestamp", s.deps.Now())
-	o.uuid("batch_id", b.ID)
-	o.flag("duplicate", duplicate)
-	if len(b.Sessions) == 1 && b.Sessions[0].ClientID != "" {
-		o.text("session_id", b.Sessions[0].ClientID)
-	}
-	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
-	x.answer = o.end()
-	x.Write(http.StatusAccepted, x.answer)
-	return nil
+	return s.takeEvents(x, unreal.EndpointBatch, s.deps.Decoder.Batch)
 }
 
 // postEvent takes a single event. Unlike the first version's, it is refused
 // with 400 only when it cannot be read or names no session; one that cannot be
 // accepted is kept and listed, as in a batch.
 func (s *Server) postEvent(x *exchange) error {
-	if err := s.admit(x, unreal.EndpointEvent); err != nil {
+	return s.takeEvents(x, unreal.EndpointEvent, s.deps.Decoder.Event)
+}
+
+// takeEvents stores what decode makes of a post, and answers with what became of
+// its events.
+func (s *Server) takeEvents(x *exchange, endpoint unreal.Endpoint, decode func(*unreal.Request, *event.Batch) error) error {
+	if err := s.read(x, endpoint, decode); err != nil {
 		return err
-	}
-	decoded := s.step(x, "decode")
-	err := s.deps.Decoder.Event(&x.post, &x.batch)
-	decoded()
-	if err != nil {
-		return s.unread(x, err)
 	}
 	duplicate, err := s.commit(x)
 	if err != nil {
@@ -69,10 +38,17 @@ func (s *Server) postEvent(x *exchange) error {
 	b := &x.batch
 	o := newObject(x.answer)
 	o.text("status", "received")
+	if endpoint == unreal.EndpointBatch {
+		total := len(b.Events) + len(b.Rejected)
+		o.number("total_events", int64(total))
+		o.number("processed", int64(len(b.Events)))
+		o.number("failed", int64(len(b.Rejected)))
+		o.percent("success_rate", len(b.Events), total)
+	}
 	o.timestamp("timestamp", s.deps.Now())
 	o.uuid("batch_id", b.ID)
 	o.flag("duplicate", duplicate)
-	if len(b.Sessions) == 1 {
+	if len(b.Sessions) == 1 && b.Sessions[0].ClientID != "" {
 		o.text("session_id", b.Sessions[0].ClientID)
 	}
 	o.rejections("rejected", b.Rejected, s.options.ReportedRejections)
@@ -88,14 +64,13 @@ func (s *Server) postSession(x *exchange) error { return s.takeReport(x, http.St
 func (s *Server) postSessionEnd(x *exchange) error { return s.takeReport(x, http.StatusOK) }
 
 func (s *Server) takeReport(x *exchange, status int) error {
-	if err := s.admit(x, unreal.EndpointSession); err != nil {
+	var said unreal.SessionPost
+	err := s.read(x, unreal.EndpointSession, func(post *unreal.Request, b *event.Batch) (err error) {
+		said, err = s.deps.Decoder.Session(post, b)
 		return err
-	}
-	decoded := s.step(x, "decode")
-	said, err := s.deps.Decoder.Session(&x.post, &x.batch)
-	decoded()
+	})
 	if err != nil {
-		return s.unread(x, err)
+		return err
 	}
 	o := newObject(x.answer)
 	if said.Ignored {
@@ -123,6 +98,20 @@ func (s *Server) takeReport(x *exchange, status int) error {
 	x.answer = o.end()
 	crashpoint.At(crashpoint.IngestBeforeAnswer)
 	x.Write(status, x.answer)
+	return nil
+}
+
+// read is the way of every post until it is in x.batch.
+func (s *Server) read(x *exchange, endpoint unreal.Endpoint, decode func(*unreal.Request, *event.Batch) error) error {
+	if err := s.admit(x, endpoint); err != nil {
+		return err
+	}
+	decoded := s.step(x, "decode")
+	err := decode(&x.post, &x.batch)
+	decoded()
+	if err != nil {
+		return s.unread(x, err)
+	}
 	return nil
 }
 
