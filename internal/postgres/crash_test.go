@@ -1,11 +1,7 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"net"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +11,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // gatherOfEverything touches every table that a load writes.
@@ -171,7 +168,9 @@ func TestLoad_CrashInCommit(t *testing.T) {
 		t.Parallel()
 		f := setup(t)
 		f.load(batch("partitions").seal(t))
-		store := f.open(postgres.Config{URL: proxyCutting(t, f.url, []byte("Q\x00\x00\x00\x0bCOMMIT\x00"), true)})
+		line, through := link.Before(t, f.url)
+		line.CutOn(link.Said{Direction: link.ToClient, Pattern: link.CommitAnswered})
+		store := f.open(postgres.Config{URL: through})
 		f.wantRetry(<-f.loadAside(t.Context(), store, gatherOfEverything(t, "a")))
 		f.want("SELECT count(*) FROM nexero.events", "4")
 		f.wantLoad(postgres.LoadResult{Redelivered: 3}, gatherOfEverything(t, "a")...)
@@ -180,92 +179,11 @@ func TestLoad_CrashInCommit(t *testing.T) {
 	t.Run("never sent", func(t *testing.T) {
 		t.Parallel()
 		f := setup(t)
-		store := f.open(postgres.Config{URL: proxyCutting(t, f.url, []byte("PGCOPY"), false)})
+		line, through := link.Before(t, f.url)
+		line.CutOn(link.Said{Direction: link.ToServer, Pattern: "PGCOPY"})
+		store := f.open(postgres.Config{URL: through})
 		f.wantRetry(<-f.loadAside(t.Context(), store, gatherOfEverything(t, "a")))
 		f.settle()
 		f.wantEmpty()
 	})
-}
-
-// proxyCutting returns another address of the database at address. A connection
-// through it is cut when the client sends what it must not. The server gets it
-// all the same if deliver says so, and its answer is lost.
-func proxyCutting(t testing.TB, address string, forbidden []byte, deliver bool) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := u.Host
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var group sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close()
-		group.Wait()
-	})
-	group.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			group.Go(func() { cutAt(t.Context(), client, server, forbidden, deliver) })
-		}
-	})
-	u.Host = listener.Addr().String()
-	return u.String()
-}
-
-func cutAt(ctx context.Context, client net.Conn, address string, forbidden []byte, deliver bool) {
-	defer client.Close()
-	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	stop := context.AfterFunc(ctx, func() { _, _ = client.Close(), server.Close() })
-	defer stop()
-	cut := make(chan struct{})
-	var group sync.WaitGroup
-	defer group.Wait()
-	group.Go(func() {
-		defer client.Close()
-		buffer := make([]byte, 1<<16)
-		for {
-			n, err := server.Read(buffer)
-			select {
-			case <-cut:
-				return
-			default:
-			}
-			if err != nil {
-				return
-			}
-			if _, err := client.Write(buffer[:n]); err != nil {
-				return
-			}
-		}
-	})
-	buffer := make([]byte, 1<<16)
-	for {
-		n, err := client.Read(buffer)
-		if bytes.Contains(buffer[:n], forbidden) {
-			close(cut)
-			if deliver {
-				// The server's answer ends the other direction: it was done.
-				if _, err := server.Write(buffer[:n]); err == nil {
-					group.Wait()
-				}
-			}
-			_ = server.Close()
-			return
-		}
-		if _, writeErr := server.Write(buffer[:n]); errors.Join(err, writeErr) != nil {
-			_ = server.Close()
-			return
-		}
-	}
 }

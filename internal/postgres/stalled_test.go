@@ -1,14 +1,10 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"net"
 	"net/url"
 	"path"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,95 +13,8 @@ import (
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/facts"
 	"github.com/nexero-vr/nexero/internal/postgres"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
-
-// freezing is another address of a database. A client behind it freezes when it
-// is about to send what it must not: nothing of it arrives any more, and its
-// connection stays open, as with a process that was stopped or a machine that
-// was suspended.
-type freezing struct {
-	url     string
-	ctx     context.Context
-	server  string
-	at      []byte
-	deliver bool // the beginning of what it sends still arrives, up to at
-
-	melted chan struct{} // the clients go on, and find their connections closed
-}
-
-func freezeAt(t testing.TB, address string, at []byte, deliver bool) *freezing {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &freezing{ctx: t.Context(), server: u.Host, at: at, deliver: deliver, melted: make(chan struct{})}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var group sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close()
-		group.Wait()
-	})
-	group.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			group.Go(func() { f.carry(client) })
-		}
-	})
-	u.Host = listener.Addr().String()
-	f.url = u.String()
-	return f
-}
-
-// carry connects a client with the server until it freezes.
-func (f *freezing) carry(client net.Conn) {
-	defer client.Close()
-	server, err := (&net.Dialer{}).DialContext(f.ctx, "tcp", f.server)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	stop := context.AfterFunc(f.ctx, func() { _, _ = client.Close(), server.Close() })
-	defer stop()
-	var group sync.WaitGroup
-	defer group.Wait()
-	group.Go(func() {
-		// When the server ends the session, the frozen client does not see it.
-		_, _ = io.Copy(client, server)
-	})
-	buffer := make([]byte, 1<<16)
-	for {
-		n, err := client.Read(buffer)
-		begin := bytes.Index(buffer[:n], f.at)
-		frozen := begin >= 0
-		if frozen && !f.deliver {
-			n = 0
-		} else if frozen {
-			n = begin + len(f.at)
-		}
-		if err == nil {
-			_, err = server.Write(buffer[:n])
-		}
-		if err != nil {
-			_ = server.Close()
-			return
-		}
-		if frozen {
-			select {
-			case <-f.melted:
-			case <-f.ctx.Done():
-			}
-			_, _ = client.Close(), server.Close()
-			return
-		}
-	}
-}
 
 // A worker that freezes in the middle of a load holds its ledger row, which the
 // worker waits for that the queue gives the message to then. It is ended from
@@ -116,24 +25,26 @@ func (f *freezing) carry(client net.Conn) {
 func TestLoad_FrozenWorkerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		at      string
-		deliver bool
-		config  postgres.Config
-		state   string // of the frozen worker's session
+		name   string
+		at     string // what the worker is saying when it freezes
+		config postgres.Config
+		state  string // of the frozen worker's session
 	}{
 		// The server waits for the rest of the rows. Its own timeouts do not act.
-		{"in the middle of COPY", "PGCOPY", true, postgres.Config{}, "active"},
+		{"in the middle of COPY", "PGCOPY", postgres.Config{}, "active"},
 		// The server waits for the next statement.
-		{"before COPY", "SAVEPOINT rows", false, postgres.Config{IdleTimeout: 200 * time.Millisecond}, "idle in transaction"},
+		{"before COPY", "SAVEPOINT rows", postgres.Config{IdleTimeout: 200 * time.Millisecond}, "idle in transaction"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := setup(t)
 			f.load(batch("warm").poses(0).seal(t))
 			gather := []envelope.Batch{batch("a").poses(0, 1).seal(t)}
-			proxy := freezeAt(t, f.url, []byte(tt.at), tt.deliver)
-			tt.config.URL = proxy.url
+			// Nothing is heard of the worker any more and its connection stays open, as
+			// with a process that was stopped or a machine that was suspended.
+			line, through := link.Before(t, f.url)
+			line.HoldOn(link.Said{Direction: link.ToServer, Pattern: tt.at})
+			tt.config.URL = through
 			frozen := f.open(tt.config)
 			first := f.loadAside(t.Context(), frozen, gather)
 			f.poll(`SELECT count(*) FROM pg_sleep(0.002), pg_stat_activity WHERE datname = current_database()
@@ -147,7 +58,7 @@ func TestLoad_FrozenWorkerHoldsNobodyUp(t *testing.T) {
 			f.loadUntilDone(ctx, second, gather)
 			f.want("SELECT count(*) FROM nexero.events", "3")
 
-			close(proxy.melted)
+			line.Pass()
 			f.wantRetry(<-first)
 			f.wantLoad(postgres.LoadResult{Redelivered: 1}, gather...)
 			f.wantExact()

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nexero-vr/nexero/test/chaos/link"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // nodes is how many NATS servers a cluster has.

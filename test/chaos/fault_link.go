@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nexero-vr/nexero/test/chaos/link"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // linkFaults are about the lines between services and stores.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/nexero-vr/nexero/internal/queue"
-	"github.com/nexero-vr/nexero/test/chaos/link"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // What refusals may take: the request time-out of the stand's ingests, and what

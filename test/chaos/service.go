@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/nexero-vr/nexero/test/chaos/link"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // kind is what a service does.

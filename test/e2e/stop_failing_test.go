@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/nexero-vr/nexero/internal/testkit"
+	"github.com/nexero-vr/nexero/internal/testkit/link"
 )
 
 // stuck is a service whose stop cannot finish what is under way.
@@ -70,11 +71,11 @@ func TestStop_SaysWhatIsLeft(t *testing.T) {
 func stuckIngest(t *testing.T) stuck {
 	t.Helper()
 	nats, database := testkit.NATS(t), testkit.Database(t)
-	f := newFreezer(t, nats)
-	ingest := serve(t, "ingest", shortDrain, "NEXERO_NATS_URL="+f.url).ready()
+	line, through := link.Before(t, nats)
+	ingest := serve(t, "ingest", shortDrain, "NEXERO_NATS_URL="+through).ready()
 	l := startLoad(t, ingest.url)
 	l.answers(t, 50)
-	f.freeze()
+	line.Blackhole()
 	eventually(t, func() string {
 		_, metrics := get(t, ingest.metrics+"/metrics")
 		if !regexp.MustCompile(`(?m)^nexero_ingest_in_flight_bytes [1-9]`).MatchString(metrics) {
@@ -92,13 +93,13 @@ func stuckIngest(t *testing.T) stuck {
 // into the middle of a load that never ends.
 func frozenLoad(t *testing.T, nats, database string, run func(database string) *process) stuck {
 	t.Helper()
-	f := newFreezer(t, database)
+	line, through := link.Before(t, database)
 	release := lockTable(t, database, "nexero.batches")
-	p := run(f.url)
+	p := run(through)
 	l := startLoad(t, serve(t, "ingest", "NEXERO_NATS_URL="+nats).ready().url)
 	l.answers(t, 50)
 	awaitWaiters(t, database, 1)
-	f.freeze()
+	line.Blackhole()
 	release()
 	l.end()
 	return stuck{p, func() {
@@ -166,9 +167,9 @@ func TestStop_BeforeReady(t *testing.T) {
 		}},
 		{"ingest with a queue that is silent", "queue does not answer", func(t *testing.T) *process {
 			t.Helper()
-			f := newFreezer(t, testkit.NATS(t))
-			f.freeze()
-			return serve(t, "ingest", "NEXERO_NATS_URL="+f.url).process
+			line, through := link.Before(t, testkit.NATS(t))
+			line.Blackhole()
+			return serve(t, "ingest", "NEXERO_NATS_URL="+through).process
 		}},
 		{"worker without a database", "database cannot be checked", func(t *testing.T) *process {
 			t.Helper()
@@ -200,11 +201,11 @@ func TestStop_BeforeReady(t *testing.T) {
 // TestStop_AtOnce asks a service twice that has minutes left to drain. // rule 10
 func TestStop_AtOnce(t *testing.T) {
 	t.Parallel()
-	f := newFreezer(t, testkit.NATS(t))
-	ingest := serve(t, "ingest", "NEXERO_DRAIN_TIMEOUT=10m", "NEXERO_REQUEST_TIMEOUT=5m", "NEXERO_NATS_URL="+f.url).ready()
+	line, through := link.Before(t, testkit.NATS(t))
+	ingest := serve(t, "ingest", "NEXERO_DRAIN_TIMEOUT=10m", "NEXERO_REQUEST_TIMEOUT=5m", "NEXERO_NATS_URL="+through).ready()
 	l := startLoad(t, ingest.url)
 	l.answers(t, 10)
-	f.freeze()
+	line.Blackhole()
 	ingest.signal(syscall.SIGTERM)
 	ingest.said(`"stopping"`)
 	// The first one's handler is taken away at about the same time.

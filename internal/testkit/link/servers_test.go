@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"net/url"
 	"testing"
 	"time"
 
@@ -13,21 +12,6 @@ import (
 	"github.com/nexero-vr/nexero/internal/queue"
 	"github.com/nexero-vr/nexero/internal/testkit"
 )
-
-// through opens a link to the server at address and returns its address too.
-func through(t *testing.T, address string) (*Link, string) {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := open(t, u.Host)
-	proxied, err := l.URL(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, proxied
-}
 
 func database(t *testing.T, address string) *pgx.Conn {
 	t.Helper()
@@ -58,7 +42,7 @@ func TestPostgres_CommitIsLostOrItsAnswer(t *testing.T) {
 			if _, err := direct.Exec(t.Context(), "CREATE TABLE kept (n integer)"); err != nil {
 				t.Fatal(err)
 			}
-			l, proxied := through(t, address)
+			l, proxied := Before(t, address)
 			fired := l.CutOn(test.said)
 			conn := database(t, proxied)
 			insert := func(n int) error {
@@ -138,7 +122,7 @@ func TestNATS_PubAckIsLost(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			address := testkit.NATS(t)
-			l, proxied := through(t, address)
+			l, proxied := Before(t, address)
 			direct := connectQueue(t, address, queue.Consumer)
 			if err := direct.Provision(t.Context()); err != nil {
 				t.Fatal(err)
@@ -180,7 +164,7 @@ func wantMessages(t *testing.T, conn *queue.Conn, want ...string) {
 func TestNATS_AckIsLost(t *testing.T) {
 	t.Parallel()
 	address := testkit.NATS(t)
-	l, proxied := through(t, address)
+	l, proxied := Before(t, address)
 	direct := connectQueue(t, address, queue.Publisher)
 	if err := direct.Provision(t.Context()); err != nil {
 		t.Fatal(err)
