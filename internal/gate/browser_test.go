@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // page makes a request as a browser does for a page of an origin.
@@ -91,7 +93,7 @@ func TestCORS(t *testing.T) {
 			if !saneCorrelationID(header.Get(CorrelationHeader)) {
 				t.Error("the preflight's answer has no correlation id")
 			}
-			for wanted, key := range map[int]string{202: testKey, 401: "wrong"} { // refusals can be read by a page, too
+			for wanted, key := range map[int]string{202: caller.Key, 401: "wrong"} { // refusals can be read by a page, too
 				status, header = e.page(t, http.MethodPost, pathPost, tc.origin, "X-Api-Key", key)
 				if diff := cmp.Diff(tc.post, crossOriginHeaders(header)); status != wanted || diff != "" {
 					t.Errorf("post: %d, want %d (-want +got):\n%s", status, wanted, diff)
@@ -112,9 +114,9 @@ func TestCORS_Preflight(t *testing.T) {
 	if n := testutil.ToFloat64(e.metrics.requests[RoutePreflight].byClass[2]); n != 1 {
 		t.Errorf("%v preflights are counted", n)
 	}
-	got := e.send(t, http.MethodOptions, pathPost, "").want(t, 204, "")
-	if got.header.Get("Allow") != "OPTIONS, POST" {
-		t.Errorf("Allow is %q", got.header.Get("Allow"))
+	got := e.send(t, http.MethodOptions, pathPost, "").Want(t, 204, "")
+	if got.Header.Get("Allow") != "OPTIONS, POST" {
+		t.Errorf("Allow is %q", got.Header.Get("Allow"))
 	}
 }
 
@@ -153,15 +155,15 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 			got := e.send(t, request[0], target, "{")
 			for name, value := range want {
-				if got.header.Get(name) != value {
-					t.Errorf("%v, TLS %v: %s is %q, want %q", request, secure, name, got.header.Get(name), value)
+				if got.Header.Get(name) != value {
+					t.Errorf("%v, TLS %v: %s is %q, want %q", request, secure, name, got.Header.Get(name), value)
 				}
 			}
 		}
 	}
 	// A client cannot make a plain server promise TLS.
 	e := newDoor(t)
-	if got := e.send(t, http.MethodGet, "/livez", "", "X-Forwarded-Proto", "https"); got.header.Get("Strict-Transport-Security") != "" {
+	if got := e.send(t, http.MethodGet, "/livez", "", "X-Forwarded-Proto", "https"); got.Header.Get("Strict-Transport-Security") != "" {
 		t.Error("a header of the client's makes browsers insist on TLS")
 	}
 }

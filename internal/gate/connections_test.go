@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // serveBounded is serveEdge with the limits on connections.
@@ -25,24 +27,17 @@ func serveBounded(t *testing.T, e *door) (address string) {
 
 func listenBounded(t *testing.T, e *door) (address string, bound *boundListener) {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := NewHTTPServer(e.Handler(), &e.options.Exposure, 30*time.Second, 10*time.Second, slog.New(slog.DiscardHandler))
-	done := make(chan error, 1)
-	bound, _ = e.Limit(listener).(*boundListener)
-	go func() { done <- server.Serve(bound) }()
 	t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("serve: %v", err)
-		}
-		eventually(t, "no connection is counted any more", func() bool {
+		caller.Eventually(t, "no connection is counted any more", func() bool {
 			return testutil.ToFloat64(e.metrics.open) == 0
 		})
 	})
-	return listener.Addr().String(), bound
+	server := NewHTTPServer(e.Handler(), &e.options.Exposure, 30*time.Second, 10*time.Second, slog.New(slog.DiscardHandler))
+	address = caller.Serve(t, server, func(listener net.Listener) net.Listener {
+		bound, _ = e.Limit(listener).(*boundListener)
+		return bound
+	})
+	return address, bound
 }
 
 const live = "GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -68,12 +63,12 @@ func TestLimit_Connections(t *testing.T) {
 	conns := make([]net.Conn, 3)
 	for i := range conns {
 		var in *bufio.Reader
-		conns[i], in = dial(t, address, live)
-		answerOn(t, in).want(t, 200, "")
+		conns[i], in = caller.Dial(t, address, live)
+		caller.Read(t, in).Want(t, 200, "")
 	}
-	waiting, told := dial(t, address, "") // occupies the place for refusals
-	eventually(t, "the fourth is in", func() bool { return testutil.ToFloat64(e.metrics.refused) == 1 })
-	fifth, in := dial(t, address, "")
+	waiting, told := caller.Dial(t, address, "") // occupies the place for refusals
+	caller.Eventually(t, "the fourth is in", func() bool { return testutil.ToFloat64(e.metrics.refused) == 1 })
+	fifth, in := caller.Dial(t, address, "")
 	closed(t, fifth, in)
 	if n := testutil.ToFloat64(e.metrics.closed); n != 1 {
 		t.Errorf("%v closed connections are counted", n)
@@ -82,18 +77,18 @@ func TestLimit_Connections(t *testing.T) {
 	if _, err := io.WriteString(waiting, head(fmt.Sprint("Content-Length: ", len(body)))+body); err != nil {
 		t.Fatal(err)
 	}
-	got := answerOn(t, told).want(t, 503, "too_many_connections")
-	if !got.closed || got.header.Get("Retry-After") == "" {
-		t.Errorf("closed %v, header %v", got.closed, got.header)
+	got := caller.Read(t, told).Want(t, 503, "too_many_connections")
+	if !got.Closed || got.Header.Get("Retry-After") == "" {
+		t.Errorf("closed %v, header %v", got.Closed, got.Header)
 	}
 	// Who was in before goes on, and who leaves makes room.
 	if _, err := io.WriteString(conns[0], live); err != nil {
 		t.Fatal(err)
 	}
 	_ = conns[1].Close()
-	eventually(t, "there is room", func() bool { return testutil.ToFloat64(e.metrics.open) == 2 })
-	_, in = dial(t, address, head(fmt.Sprint("Content-Length: ", len(body)))+body)
-	answerOn(t, in).want(t, 202, "")
+	caller.Eventually(t, "there is room", func() bool { return testutil.ToFloat64(e.metrics.open) == 2 })
+	_, in = caller.Dial(t, address, head(fmt.Sprint("Content-Length: ", len(body)))+body)
+	caller.Read(t, in).Want(t, 202, "")
 }
 
 // An orchestrator hears that a full server lives.
@@ -101,19 +96,19 @@ func TestLimit_LivenessIsAnswered(t *testing.T) {
 	t.Parallel()
 	e := newDoor(t, func(_ *Deps, o *Options) { o.MaxConnections = 1 })
 	address, bound := listenBounded(t, e)
-	_, in := dial(t, address, live)
-	answerOn(t, in).want(t, 200, "")
-	_, in = dial(t, address, live)
-	if got := answerOn(t, in).want(t, 200, ""); !got.closed {
+	_, in := caller.Dial(t, address, live)
+	caller.Read(t, in).Want(t, 200, "")
+	_, in = caller.Dial(t, address, live)
+	if got := caller.Read(t, in).Want(t, 200, ""); !got.Closed {
 		t.Error("a connection beyond the limit is kept")
 	}
-	eventually(t, "it is given up", func() bool {
+	caller.Eventually(t, "it is given up", func() bool {
 		bound.mu.Lock()
 		defer bound.mu.Unlock()
 		return bound.refused == 0
 	})
-	_, in = dial(t, address, strings.Replace(live, "livez", "readyz", 1))
-	answerOn(t, in).want(t, 503, "too_many_connections")
+	_, in = caller.Dial(t, address, strings.Replace(live, "livez", "readyz", 1))
+	caller.Read(t, in).Want(t, 503, "too_many_connections")
 }
 
 // One address has its own limit, unless it is a proxy's. // rule 9
@@ -131,15 +126,15 @@ func TestLimit_ConnectionsOfAnAddress(t *testing.T) {
 			address := serveBounded(t, e)
 			var last net.Conn
 			for range 2 {
-				conn, in := dial(t, address, live)
-				answerOn(t, in).want(t, 200, "")
+				conn, in := caller.Dial(t, address, live)
+				caller.Read(t, in).Want(t, 200, "")
 				last = conn
 			}
-			_, in := dial(t, address, strings.Replace(live, "livez", "readyz", 1))
+			_, in := caller.Dial(t, address, strings.Replace(live, "livez", "readyz", 1))
 			if proxied {
-				answerOn(t, in).want(t, 503, "")
+				caller.Read(t, in).Want(t, 503, "")
 			} else {
-				answerOn(t, in).want(t, 503, "too_many_connections")
+				caller.Read(t, in).Want(t, 503, "too_many_connections")
 			}
 			// Who leaves makes room.
 			_ = last.Close()
@@ -147,9 +142,9 @@ func TestLimit_ConnectionsOfAnAddress(t *testing.T) {
 			if proxied {
 				left = 2
 			}
-			eventually(t, "it has left", func() bool { return testutil.ToFloat64(e.metrics.open) == left })
-			_, in = dial(t, address, strings.Replace(live, "livez", "readyz", 1))
-			answerOn(t, in).want(t, 503, "")
+			caller.Eventually(t, "it has left", func() bool { return testutil.ToFloat64(e.metrics.open) == left })
+			_, in = caller.Dial(t, address, strings.Replace(live, "livez", "readyz", 1))
+			caller.Read(t, in).Want(t, 503, "")
 		})
 	}
 }
@@ -162,10 +157,10 @@ func TestLimit_HeaderFields(t *testing.T) {
 	many := func(n int) string {
 		return head(strings.TrimSuffix(strings.Repeat("X-A: b\r\n", n), "\r\n"), "Content-Length: 2") + "{}"
 	}
-	_, in := dial(t, address, many(18)) // and key and length
-	answerOn(t, in).want(t, 202, "")
-	_, in = dial(t, address, many(19))
-	answerOn(t, in).want(t, 431, "too_many_headers")
+	_, in := caller.Dial(t, address, many(18)) // and key and length
+	caller.Read(t, in).Want(t, 202, "")
+	_, in = caller.Dial(t, address, many(19))
+	caller.Read(t, in).Want(t, 431, "too_many_headers")
 }
 
 // rule 9
@@ -180,7 +175,7 @@ func TestLimit_HeaderBytes(t *testing.T) {
 			64 << 10:    http.StatusRequestHeaderFieldsTooLarge,
 		} {
 			before, after := "GET /livez?", " HTTP/1.1\r\nHost: test\r\n\r\n"
-			_, in := dial(t, address, before+strings.Repeat("x", size-len(before)-len(after))+after)
+			_, in := caller.Dial(t, address, before+strings.Repeat("x", size-len(before)-len(after))+after)
 			response, err := http.ReadResponse(in, nil)
 			if err != nil {
 				t.Fatalf("a header of %d bytes with a limit of %d: %v", size, limit, err)
@@ -199,12 +194,12 @@ func TestLimit_HeaderAndIdleTime(t *testing.T) {
 	t.Parallel()
 	e := newDoor(t, func(_ *Deps, o *Options) { o.HeaderTimeout, o.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond })
 	address := serveBounded(t, e)
-	slow, in := dial(t, address, "POST "+pathPost+" HTTP/1.1\r\nHost: te")
+	slow, in := caller.Dial(t, address, "POST "+pathPost+" HTTP/1.1\r\nHost: te")
 	closed(t, slow, in)
-	silent, in := dial(t, address, "")
+	silent, in := caller.Dial(t, address, "")
 	closed(t, silent, in)
-	idle, in := dial(t, address, live)
-	answerOn(t, in).want(t, 200, "")
+	idle, in := caller.Dial(t, address, live)
+	caller.Read(t, in).Want(t, 200, "")
 	closed(t, idle, in)
 }
 
@@ -214,10 +209,10 @@ func TestLimit_RefusalReachesTheSender(t *testing.T) {
 	t.Parallel()
 	e := newDoor(t, func(_ *Deps, o *Options) { o.MaxConnections = 1 })
 	address := serveBounded(t, e)
-	_, in := dial(t, address, live)
-	answerOn(t, in).want(t, 200, "")
-	_, in = dial(t, address, head("Content-Length: 1000000")+strings.Repeat(" ", 300<<10))
-	answerOn(t, in).want(t, 503, "too_many_connections")
+	_, in := caller.Dial(t, address, live)
+	caller.Read(t, in).Want(t, 200, "")
+	_, in = caller.Dial(t, address, head("Content-Length: 1000000")+strings.Repeat(" ", 300<<10))
+	caller.Read(t, in).Want(t, 503, "too_many_connections")
 }
 
 // HTTP/2 is not spoken: one connection would be many requests.
@@ -232,8 +227,8 @@ func TestHTTPServer_SpeaksHTTP1(t *testing.T) {
 // The server's own complaints lose the address that they name. // rule 8
 func TestHTTPServer_ComplaintsNameNobody(t *testing.T) {
 	t.Parallel()
-	logged := &logBuffer{}
-	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	logged := new(caller.Log)
+	log := logged.Logger()
 	server := NewHTTPServer(http.NotFoundHandler(), new(DefaultExposure()), 0, 0, log)
 	server.ErrorLog.Print("http: TLS handshake error from 10.1.2.3:5678: EOF")
 	server.ErrorLog.Print("http: panic serving 10.1.2.3:5678: boom")

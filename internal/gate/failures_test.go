@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/apikey"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // guarded makes an edge that allows three wrong keys a minute, and counts how
 // often a key is looked at.
-func guarded(t *testing.T) (e *door, now *clock, looks *atomic.Int64) {
+func guarded(t *testing.T) (e *door, now *caller.Clock, looks *atomic.Int64) {
 	t.Helper()
 	looks = new(atomic.Int64)
 	e, now = timed(t, func(r *Rates) { r.AuthFailures = 3 }, func(d *Deps, _ *Options) {
@@ -38,23 +39,23 @@ func TestFailures_FloodIsNotLookedAt(t *testing.T) {
 	t.Parallel()
 	e, now, looks := guarded(t)
 	for i := range 3 {
-		e.sends(t, here, fmt.Sprint("guess ", i), "").want(t, 401, "unknown_key")
+		e.sends(t, caller.Here, fmt.Sprint("guess ", i), "").Want(t, 401, "unknown_key")
 	}
 	for i := range 1000 {
-		got := e.sends(t, here, fmt.Sprint("another guess ", i), "").want(t, 429, "failed_key_rate")
-		if got.header.Get("Retry-After") != "20" {
-			t.Fatalf("Retry-After is %q", got.header.Get("Retry-After"))
+		got := e.sends(t, caller.Here, fmt.Sprint("another guess ", i), "").Want(t, 429, "failed_key_rate")
+		if got.Header.Get("Retry-After") != "20" {
+			t.Fatalf("Retry-After is %q", got.Header.Get("Retry-After"))
 		}
 	}
 	if looks.Load() != 3 {
 		t.Errorf("%d keys were looked at", looks.Load())
 	}
 	// From elsewhere nothing has changed.
-	e.sends(t, there, "a guess", "").want(t, 401, "unknown_key")
-	now.pass(20 * time.Second)
-	e.sends(t, here, "good", "a body").want(t, 202, "")
-	e.sends(t, here, "a late guess", "").want(t, 401, "unknown_key")
-	e.sends(t, here, "a later guess", "").want(t, 429, "failed_key_rate")
+	e.sends(t, caller.There, "a guess", "").Want(t, 401, "unknown_key")
+	now.Pass(20 * time.Second)
+	e.sends(t, caller.Here, "good", "a body").Want(t, 202, "")
+	e.sends(t, caller.Here, "a late guess", "").Want(t, 401, "unknown_key")
+	e.sends(t, caller.Here, "a later guess", "").Want(t, 429, "failed_key_rate")
 }
 
 // Headsets with a good key are not silenced by what else comes from their
@@ -63,28 +64,28 @@ func TestFailures_FloodIsNotLookedAt(t *testing.T) {
 func TestFailures_GoodKeysPass(t *testing.T) {
 	t.Parallel()
 	e, _, looks := guarded(t)
-	e.sends(t, there, "good", "a body").want(t, 202, "")
+	e.sends(t, caller.There, "good", "a body").Want(t, 202, "")
 	for i := range 10 {
 		want := 401
 		if i > 3 { // the first one was new
 			want = 429
 		}
-		if got := e.sends(t, here, "mistyped", ""); got.status != want {
-			t.Errorf("the same wrong key for the %d. time: %d, want %d", i+1, got.status, want)
+		if got := e.sends(t, caller.Here, "mistyped", ""); got.Status != want {
+			t.Errorf("the same wrong key for the %d. time: %d, want %d", i+1, got.Status, want)
 		}
 	}
 	if looks.Load() != 5 {
 		t.Errorf("%d keys were looked at", looks.Load())
 	}
-	e.sends(t, here, "good and new", "a body").want(t, 202, "")
+	e.sends(t, caller.Here, "good and new", "a body").Want(t, 202, "")
 	for i := range 5 {
-		e.sends(t, here, fmt.Sprint("guess ", i), "")
+		e.sends(t, caller.Here, fmt.Sprint("guess ", i), "")
 	}
 	for _, known := range []string{"good", "good and new"} {
-		e.sends(t, here, known, "a body").want(t, 202, "")
+		e.sends(t, caller.Here, known, "a body").Want(t, 202, "")
 	}
 	// One that nobody used yet looks like a guess among guesses.
-	e.sends(t, here, "good and late", "a body").want(t, 429, "failed_key_rate")
+	e.sends(t, caller.Here, "good and late", "a body").Want(t, 429, "failed_key_rate")
 }
 
 // A key that is made while a headset sends it already is found right.
@@ -100,13 +101,13 @@ func TestFailures_KeyThatBecomesRight(t *testing.T) {
 		}
 	})
 	for range 10 {
-		e.sends(t, here, "early", "")
+		e.sends(t, caller.Here, "early", "")
 	}
 	made.Store(true)
-	e.sends(t, here, "early", "a body").want(t, 429, "failed_key_rate")
-	now.pass(20 * time.Second)
+	e.sends(t, caller.Here, "early", "a body").Want(t, 429, "failed_key_rate")
+	now.Pass(20 * time.Second)
 	for range 5 {
-		e.sends(t, here, "early", "a body").want(t, 202, "")
+		e.sends(t, caller.Here, "early", "a body").Want(t, 202, "")
 	}
 }
 
@@ -114,11 +115,11 @@ func TestFailures_KeyThatBecomesRight(t *testing.T) {
 func TestFailures_RevokedKeyIsForgotten(t *testing.T) {
 	t.Parallel()
 	e, _, looks := guarded(t)
-	e.sends(t, here, "expiring", "a body").want(t, 202, "")
+	e.sends(t, caller.Here, "expiring", "a body").Want(t, 202, "")
 	for range 4 {
-		e.sends(t, here, "expiring", "").want(t, 401, "revoked_key")
+		e.sends(t, caller.Here, "expiring", "").Want(t, 401, "revoked_key")
 	}
-	e.sends(t, here, "expiring", "").want(t, 429, "failed_key_rate")
+	e.sends(t, caller.Here, "expiring", "").Want(t, 429, "failed_key_rate")
 	if looks.Load() != 5 {
 		t.Errorf("the key was looked at %d times", looks.Load())
 	}
@@ -130,16 +131,16 @@ func TestFailures_WhatCounts(t *testing.T) {
 	t.Parallel()
 	for key, counts := range map[string]bool{
 		"malformed": true, "revoked": true, "unknown": true,
-		"": false, "reader": false, "away": false, "odd": false, "good": false,
+		"": false, "misplaced": false, "away": false, "odd": false, "good": false,
 	} {
 		t.Run("key "+key, func(t *testing.T) {
 			t.Parallel()
 			e, _, _ := guarded(t)
 			for range 4 {
-				e.sends(t, here, key, "a body")
+				e.sends(t, caller.Here, key, "a body")
 			}
-			if got := e.sends(t, here, key, "a body"); (got.status == http.StatusTooManyRequests) != counts {
-				t.Errorf("the fifth time it is answered %d", got.status)
+			if got := e.sends(t, caller.Here, key, "a body"); (got.Status == http.StatusTooManyRequests) != counts {
+				t.Errorf("the fifth time it is answered %d", got.Status)
 			}
 		})
 	}
@@ -150,10 +151,10 @@ func TestFailures_NothingIsWrittenDown(t *testing.T) {
 	t.Parallel()
 	e, _, _ := guarded(t)
 	for range 5 {
-		e.sends(t, here, "GUESSMARK", "")
+		e.sends(t, caller.Here, "GUESSMARK", "")
 	}
 	for range 120 {
-		e.sends(t, here, "good", "a body")
+		e.sends(t, caller.Here, "good", "a body")
 	}
 	for _, secret := range []string{"203.0.113", "GUESSMARK"} {
 		if logged := e.logged.String(); strings.Contains(logged, secret) {

@@ -1,13 +1,14 @@
 package gate
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // Who is let in, and what the others are told. // rule 8
@@ -18,8 +19,8 @@ func TestAuthenticate(t *testing.T) {
 		status int
 		code   string
 	}{
-		"key":                       {[]string{"X-Api-Key", " " + testKey + " "}, 202, ""},
-		"bearer":                    {[]string{"Authorization", "bearer  " + testKey}, 202, ""},
+		"key":                       {[]string{"X-Api-Key", " " + caller.Key + " "}, 202, ""},
+		"bearer":                    {[]string{"Authorization", "bearer  " + caller.Key}, 202, ""},
 		"none":                      {nil, 401, "missing_key"},
 		"another scheme":            {[]string{"Authorization", "Basic YTpi"}, 401, "malformed_key"},
 		"bearer of nothing":         {[]string{"Authorization", "Bearer "}, 401, "malformed_key"},
@@ -27,7 +28,7 @@ func TestAuthenticate(t *testing.T) {
 		"unknown":                   {[]string{"X-Api-Key", "nobody's"}, 401, "unknown_key"},
 		"revoked":                   {[]string{"X-Api-Key", "revoked"}, 401, "revoked_key"},
 		"expired":                   {[]string{"X-Api-Key", "expired"}, 401, "revoked_key"},
-		"another scope":             {[]string{"X-Api-Key", "reader"}, 403, "insufficient_scope"},
+		"another scope":             {[]string{"X-Api-Key", "misplaced"}, 403, "insufficient_scope"},
 		"keys away":                 {[]string{"X-Api-Key", "away"}, 503, "keys_unavailable"},
 		"an error that nobody made": {[]string{"X-Api-Key", "odd"}, 503, "keys_unavailable"},
 	} {
@@ -39,38 +40,38 @@ func TestAuthenticate(t *testing.T) {
 				if tenant != "" && tc.header == nil { // and only then
 					status, code, whose = 202, "", "open"
 				}
-				got := d.send(t, http.MethodPost, pathPost, "a body", tc.header...).want(t, status, code)
-				if status == 202 && got.json["tenant"] != whose {
-					t.Errorf("it acts for %v, want %s", got.json["tenant"], whose)
+				got := d.send(t, http.MethodPost, pathPost, "a body", tc.header...).Want(t, status, code)
+				if status == 202 && got.JSON["tenant"] != whose {
+					t.Errorf("it acts for %v, want %s", got.JSON["tenant"], whose)
 				}
-				if challenge := got.header.Get("Www-Authenticate"); (challenge != "") != (status == 401) {
+				if challenge := got.Header.Get("Www-Authenticate"); (challenge != "") != (status == 401) {
 					t.Errorf("challenge %q", challenge)
 				}
-				if strings.Contains(d.logged.String(), testKey) {
+				if strings.Contains(d.logged.String(), caller.Key) {
 					t.Error("the log holds the key")
 				}
 			}
 		})
 	}
 	d := newDoor(t)
-	d.send(t, http.MethodPost, pathPost+"?api_key="+testKey, "a body").want(t, 401, "missing_key")
+	d.send(t, http.MethodPost, pathPost+"?api_key="+caller.Key, "a body").Want(t, 401, "missing_key")
 }
 
 // The service's words are in what it refuses.
 func TestAuthenticate_Wording(t *testing.T) {
 	t.Parallel()
 	d, _ := timed(t, func(r *Rates) { r.AddressRequests, r.Burst, r.AuthFailures = 1, 1e9, 1 })
-	says := func(got reply, want string) {
+	says := func(got caller.Answer, want string) {
 		t.Helper()
-		if detail, _ := got.json["detail"].(string); !strings.Contains(detail, want) {
+		if detail, _ := got.JSON["detail"].(string); !strings.Contains(detail, want) {
 			t.Errorf("%q does not say %q", detail, want)
 		}
 	}
-	says(d.sends(t, here, "reader", "").want(t, 403, "insufficient_scope"), "may not post.")
-	d.sends(t, here, "good", "").want(t, 202, "")
-	says(d.sends(t, here, "good", "").want(t, 429, "address_request_rate"), "Nothing is stored. Send the same bytes again")
-	d.sends(t, there, "wrong", "").want(t, 401, "unknown_key")
-	says(d.sends(t, there, "wronger", "").want(t, 429, "failed_key_rate"), "Nothing is stored. ")
+	says(d.sends(t, caller.Here, "misplaced", "").Want(t, 403, "insufficient_scope"), "may not post.")
+	d.sends(t, caller.Here, "good", "").Want(t, 202, "")
+	says(d.sends(t, caller.Here, "good", "").Want(t, 429, "address_request_rate"), "Nothing is stored. Send the same bytes again")
+	d.sends(t, caller.There, "wrong", "").Want(t, 401, "unknown_key")
+	says(d.sends(t, caller.There, "wronger", "").Want(t, 429, "failed_key_rate"), "Nothing is stored. ")
 }
 
 // Where requests have no bodies there are rates of requests alone.
@@ -79,13 +80,13 @@ func TestRates_WithoutBytes(t *testing.T) {
 	bodiless := func(_ *Deps, o *Options) { o.LargestBody = 0 }
 	d, _ := timed(t, func(r *Rates) { r.KeyBytes, r.AddressBytes, r.AddressRequests, r.Burst = 0, 0, 2, 1e9 }, bodiless)
 	for range 2 {
-		d.sends(t, here, "good", strings.Repeat("a body", 1000)).want(t, 202, "")
+		d.sends(t, caller.Here, "good", strings.Repeat("a body", 1000)).Want(t, 202, "")
 	}
-	got := d.sends(t, here, "good", "").want(t, 429, "address_request_rate")
-	if policy := got.header.Get("RateLimit-Policy"); policy != `"replica-key-requests";q=1000;w=1, "replica-address-requests";q=2;w=1` {
+	got := d.sends(t, caller.Here, "good", "").Want(t, 429, "address_request_rate")
+	if policy := got.Header.Get("RateLimit-Policy"); policy != `"replica-key-requests";q=1000;w=1, "replica-address-requests";q=2;w=1` {
 		t.Errorf("RateLimit-Policy is %q", policy)
 	}
-	if left := got.header.Get("RateLimit"); left != `"replica-address-requests";r=0;t=1` {
+	if left := got.Header.Get("RateLimit"); left != `"replica-address-requests";r=0;t=1` {
 		t.Errorf("RateLimit is %q", left)
 	}
 	if d.metrics.problems[KeyBytes] != nil {
@@ -104,14 +105,14 @@ func TestPanicked(t *testing.T) {
 	t.Parallel()
 	var panics prometheus.Counter
 	d := newDoor(t, func(d *Deps, _ *Options) { panics = d.Panics })
-	d.send(t, http.MethodGet, "/panic", "").want(t, 500, "internal")
+	d.send(t, http.MethodGet, "/panic", "").Want(t, 500, "internal")
 	if n := testutil.ToFloat64(panics); n != 1 {
 		t.Errorf("%v panics are counted", n)
 	}
 	if logged := d.logged.String(); !strings.Contains(logged, "on purpose") {
 		t.Errorf("the log has nothing of it:\n%s", logged)
 	}
-	d.sends(t, here, "good", "").want(t, 202, "")
+	d.sends(t, caller.Here, "good", "").Want(t, 202, "")
 }
 
 // Failures are logged once where somebody can see them; a probe that hears
@@ -119,16 +120,16 @@ func TestPanicked(t *testing.T) {
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)
-	d.send(t, http.MethodGet, "/readyz", "").want(t, 503, "")
-	d.sends(t, here, "good", "").want(t, 202, "")
+	d.send(t, http.MethodGet, "/readyz", "").Want(t, 503, "")
+	d.sends(t, caller.Here, "good", "").Want(t, 202, "")
 	if logged := d.logged.String(); strings.Contains(logged, `"WARN"`) || !strings.Contains(logged, `"more":"of it"`) {
 		t.Errorf("logged:\n%s", logged)
 	}
-	d.sends(t, here, "away", "").want(t, 503, "keys_unavailable")
+	d.sends(t, caller.Here, "away", "").Want(t, 503, "keys_unavailable")
 	if logged := d.logged.String(); strings.Count(logged, `"WARN"`) != 1 || !strings.Contains(logged, `"code":"keys_unavailable"`) {
 		t.Errorf("logged:\n%s", logged)
 	}
-	d.send(t, http.MethodGet, "/made-up", "").want(t, 404, "not_found")
+	d.send(t, http.MethodGet, "/made-up", "").Want(t, 404, "not_found")
 	for route, want := range map[string][6]float64{"posts": {2: 1, 5: 1}, "readyz": {5: 1}, RouteOther: {4: 1}} {
 		for class, counter := range d.metrics.requests[route].byClass {
 			if counter != nil && testutil.ToFloat64(counter) != want[class] {
@@ -155,16 +156,16 @@ func TestCorrelationID(t *testing.T) {
 func TestNew_RefusesNonsense(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	if _, err := New(testDeps(registry, io.Discard), testOptions()); err != nil {
+	if _, err := New(testDeps(registry, new(caller.Log)), testOptions()); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-	if _, err := New(testDeps(registry, io.Discard), testOptions()); err == nil {
+	if _, err := New(testDeps(registry, new(caller.Log)), testOptions()); err == nil {
 		t.Error("metrics were registered twice")
 	}
 	if _, err := New(Deps{}, testOptions()); err == nil {
 		t.Error("no dependency was needed")
 	}
-	if _, err := New(testDeps(prometheus.NewRegistry(), io.Discard), Options{}); err == nil || strings.Count(err.Error(), "\n") < 8 {
+	if _, err := New(testDeps(prometheus.NewRegistry(), new(caller.Log)), Options{}); err == nil || strings.Count(err.Error(), "\n") < 8 {
 		t.Errorf("no options: %v", err) // every bound is named
 	}
 }

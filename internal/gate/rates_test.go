@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // Each limit refuses with a code of its own, says when to come back, and lets
@@ -42,30 +44,30 @@ func TestRates_EachLimit(t *testing.T) {
 				tc.change(r)
 			}, func(_ *Deps, o *Options) { o.LargestBody = 2 * size })
 			for range 3 {
-				e.sends(t, here, "good", body).want(t, 202, "")
+				e.sends(t, caller.Here, "good", body).Want(t, 202, "")
 			}
-			got := e.sends(t, here, "good", body).want(t, 429, tc.code)
-			if got.header.Get("Retry-After") != "1" {
-				t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+			got := e.sends(t, caller.Here, "good", body).Want(t, 429, tc.code)
+			if got.Header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 			}
-			if policies := got.header.Get("RateLimit-Policy"); !strings.Contains(policies, tc.policy) || strings.Count(policies, `"replica-`) != 4 {
+			if policies := got.Header.Get("RateLimit-Policy"); !strings.Contains(policies, tc.policy) || strings.Count(policies, `"replica-`) != 4 {
 				t.Errorf("RateLimit-Policy is %q, want %s in it", policies, tc.policy)
 			}
 			policy, _, _ := strings.Cut(tc.policy, ";")
-			if left := got.header.Get("RateLimit"); !strings.HasPrefix(left, policy+";r=") || !strings.HasSuffix(left, ";t=1") {
+			if left := got.Header.Get("RateLimit"); !strings.HasPrefix(left, policy+";r=") || !strings.HasSuffix(left, ";t=1") {
 				t.Errorf("RateLimit is %q, want that of %s", left, policy)
 			}
-			if detail, _ := got.json["detail"].(string); !strings.Contains(detail, "Other replicas") {
+			if detail, _ := got.JSON["detail"].(string); !strings.Contains(detail, "Other replicas") {
 				t.Errorf("the answer does not say that the limit is this replica's: %q", detail)
 			}
-			e.sends(t, here, "good other", body).want(t, 202, "")
+			e.sends(t, caller.Here, "good other", body).Want(t, 202, "")
 			if tc.shared {
-				e.sends(t, there, "good", body).want(t, 429, tc.code)
+				e.sends(t, caller.There, "good", body).Want(t, 429, tc.code)
 			} else {
-				e.sends(t, there, "good", body).want(t, 202, "")
+				e.sends(t, caller.There, "good", body).Want(t, 202, "")
 			}
-			now.pass(time.Second)
-			e.sends(t, here, "good", body).want(t, 202, "")
+			now.Pass(time.Second)
+			e.sends(t, caller.Here, "good", body).Want(t, 202, "")
 			refusals := 1.0
 			if tc.shared {
 				refusals++
@@ -82,15 +84,15 @@ func TestRates_OneOfAFleet(t *testing.T) {
 	t.Parallel()
 	e, _ := timed(t, func(r *Rates) { r.Burst, r.KeyRequests, r.AddressRequests = time.Second, 10, 5 })
 	for range 5 {
-		e.sends(t, here, "good", "a body").want(t, 202, "")
+		e.sends(t, caller.Here, "good", "a body").Want(t, 202, "")
 	}
 	for range 50 {
-		e.sends(t, here, "good", "a body").want(t, 429, "address_request_rate")
+		e.sends(t, caller.Here, "good", "a body").Want(t, 429, "address_request_rate")
 	}
 	for range 5 {
-		e.sends(t, there, "good", "a body").want(t, 202, "")
+		e.sends(t, caller.There, "good", "a body").Want(t, 202, "")
 	}
-	e.sends(t, "203.0.113.9:1", "good", "a body").want(t, 429, "key_request_rate")
+	e.sends(t, "203.0.113.9:1", "good", "a body").Want(t, 429, "key_request_rate")
 }
 
 // A listed key has higher rates, and its headers say so.
@@ -100,14 +102,14 @@ func TestRates_HighKeys(t *testing.T) {
 		r.Burst, r.KeyRequests, r.AddressRequests, r.HighKeys, r.HighFactor = time.Second, 2, 2, []string{"good tool"}, 10
 	})
 	for range 20 {
-		e.sends(t, here, "good tool", "a body").want(t, 202, "")
+		e.sends(t, caller.Here, "good tool", "a body").Want(t, 202, "")
 	}
-	got := e.sends(t, here, "good tool", "a body").want(t, 429, "address_request_rate")
-	if !strings.Contains(got.header.Get("RateLimit-Policy"), `"replica-key-requests";q=20;`) {
-		t.Errorf("RateLimit-Policy is %q", got.header.Get("RateLimit-Policy"))
+	got := e.sends(t, caller.Here, "good tool", "a body").Want(t, 429, "address_request_rate")
+	if !strings.Contains(got.Header.Get("RateLimit-Policy"), `"replica-key-requests";q=20;`) {
+		t.Errorf("RateLimit-Policy is %q", got.Header.Get("RateLimit-Policy"))
 	}
 	for i := range 3 {
-		e.sends(t, here, "good", "a body").want(t, []int{202, 202, 429}[i], []string{"", "", "address_request_rate"}[i])
+		e.sends(t, caller.Here, "good", "a body").Want(t, []int{202, 202, 429}[i], []string{"", "", "address_request_rate"}[i])
 	}
 }
 
@@ -117,28 +119,28 @@ func TestRates_Anonymous(t *testing.T) {
 	e, _ := timed(t, func(r *Rates) { r.Burst, r.KeyRequests, r.AddressRequests = time.Second, 3, 2 },
 		func(_ *Deps, o *Options) { o.AnonymousTenant = "open" })
 	for range 2 {
-		e.sends(t, here, "", "a body").want(t, 202, "")
+		e.sends(t, caller.Here, "", "a body").Want(t, 202, "")
 	}
-	e.sends(t, here, "", "a body").want(t, 429, "address_request_rate")
-	e.sends(t, there, "", "a body").want(t, 202, "")
-	e.sends(t, there, "", "a body").want(t, 429, "key_request_rate")
-	e.sends(t, there, "good", "a body").want(t, 202, "")
+	e.sends(t, caller.Here, "", "a body").Want(t, 429, "address_request_rate")
+	e.sends(t, caller.There, "", "a body").Want(t, 202, "")
+	e.sends(t, caller.There, "", "a body").Want(t, 429, "key_request_rate")
+	e.sends(t, caller.There, "good", "a body").Want(t, 202, "")
 }
 
 func TestSetRates(t *testing.T) {
 	t.Parallel()
 	e, _ := timed(t, func(r *Rates) { r.Burst, r.AddressRequests = time.Second, 1 })
-	e.sends(t, here, "good", "a body").want(t, 202, "")
-	e.sends(t, here, "good", "a body").want(t, 429, "address_request_rate")
+	e.sends(t, caller.Here, "good", "a body").Want(t, 202, "")
+	e.sends(t, caller.Here, "good", "a body").Want(t, 429, "address_request_rate")
 	if err := e.SetRates(Rates{}); err == nil {
 		t.Error("no rates at all were accepted")
 	}
-	e.sends(t, here, "good", "a body").want(t, 429, "address_request_rate")
+	e.sends(t, caller.Here, "good", "a body").Want(t, 429, "address_request_rate")
 	if err := e.SetRates(DefaultRates()); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 {
-		e.sends(t, here, "good", "a body").want(t, 202, "")
+		e.sends(t, caller.Here, "good", "a body").Want(t, 202, "")
 	}
 }
 
@@ -147,16 +149,16 @@ func TestSetRates(t *testing.T) {
 func TestRates_HeadersOfAnswers(t *testing.T) {
 	t.Parallel()
 	e, _ := timed(t, func(r *Rates) { r.Burst, r.AddressRequests = 10*time.Second, 10 })
-	got := e.sends(t, here, "good", "a body").want(t, 202, "")
-	if left := got.header.Get("RateLimit"); left != `"replica-address-requests";r=99;t=1` {
+	got := e.sends(t, caller.Here, "good", "a body").Want(t, 202, "")
+	if left := got.Header.Get("RateLimit"); left != `"replica-address-requests";r=99;t=1` {
 		t.Errorf("RateLimit is %q", left)
 	}
-	if policy := got.header.Get("RateLimit-Policy"); !strings.Contains(policy, `"replica-address-requests";q=100;w=10,`) {
+	if policy := got.Header.Get("RateLimit-Policy"); !strings.Contains(policy, `"replica-address-requests";q=100;w=10,`) {
 		t.Errorf("RateLimit-Policy is %q", policy)
 	}
-	for _, other := range []reply{e.sends(t, here, "wrong", ""), e.send(t, http.MethodGet, "/livez", "")} {
-		if other.header.Get("RateLimit") != "" || other.header.Get("RateLimit-Policy") != "" {
-			t.Errorf("%d has rate limits: %v", other.status, other.header)
+	for _, other := range []caller.Answer{e.sends(t, caller.Here, "wrong", ""), e.send(t, http.MethodGet, "/livez", "")} {
+		if other.Header.Get("RateLimit") != "" || other.Header.Get("RateLimit-Policy") != "" {
+			t.Errorf("%d has rate limits: %v", other.Status, other.Header)
 		}
 	}
 }
@@ -167,8 +169,8 @@ func TestRates_MemoryIsBounded(t *testing.T) {
 	e, _ := timed(t, func(r *Rates) { r.Remembered = 100 })
 	for i := range 300 {
 		from := fmt.Sprintf("198.51.%d.%d:1", i/250, i%250)
-		e.sends(t, from, fmt.Sprint("good ", i), "a body").want(t, 202, "")
-		e.sends(t, from, fmt.Sprint("wrong ", i), ``).want(t, 401, "unknown_key")
+		e.sends(t, from, fmt.Sprint("good ", i), "a body").Want(t, 202, "")
+		e.sends(t, from, fmt.Sprint("wrong ", i), ``).Want(t, 401, "unknown_key")
 	}
 	l := e.limits.Load()
 	for name, n := range map[string]int{
@@ -193,15 +195,15 @@ func TestRates_NeverMoreThanAllowed(t *testing.T) {
 		e, now := timed(t, func(r *Rates) {
 			r.Burst, r.AddressRequests, r.KeyRequests = burst*time.Second, perAddress, perKey
 		})
-		addresses := []string{here, there, "203.0.113.9:1"}
+		addresses := []string{caller.Here, caller.There, "203.0.113.9:1"}
 		let := make([]int, len(addresses))
 		var passed time.Duration
 		for range rapid.IntRange(1, 60).Draw(rt, "requests") {
 			d := time.Duration(rapid.IntRange(0, 400).Draw(rt, "pause in ms")) * time.Millisecond
-			now.pass(d)
+			now.Pass(d)
 			passed += d
 			from := rapid.IntRange(0, len(addresses)-1).Draw(rt, "from")
-			if e.sends(t, addresses[from], "good", "").status != http.StatusTooManyRequests {
+			if e.sends(t, addresses[from], "good", "").Status != http.StatusTooManyRequests {
 				let[from]++
 			}
 			all := 0

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -71,11 +73,11 @@ func TestSource_BehindAProxy(t *testing.T) {
 	e, _ := timed(t, func(r *Rates) { r.AddressRequests, r.Burst = 1, 1e9 },
 		func(_ *Deps, o *Options) { o.TrustedProxies = prefixes("10.0.0.1/32") })
 	for _, client := range []string{"198.51.100.1", "198.51.100.2"} {
-		e.sends(t, proxy, "good", "a body", "X-Forwarded-For", client).want(t, 202, "")
-		e.sends(t, proxy, "good", "a body", "X-Forwarded-For", "192.0.2.1, "+client).want(t, 429, "address_request_rate")
+		e.sends(t, proxy, "good", "a body", "X-Forwarded-For", client).Want(t, 202, "")
+		e.sends(t, proxy, "good", "a body", "X-Forwarded-For", "192.0.2.1, "+client).Want(t, 429, "address_request_rate")
 	}
-	e.sends(t, here, "good", "a body", "X-Forwarded-For", "198.51.100.3").want(t, 202, "")
-	e.sends(t, here, "good", "a body", "X-Forwarded-For", "198.51.100.4").want(t, 429, "address_request_rate")
+	e.sends(t, caller.Here, "good", "a body", "X-Forwarded-For", "198.51.100.3").Want(t, 202, "")
+	e.sends(t, caller.Here, "good", "a body", "X-Forwarded-For", "198.51.100.4").Want(t, 429, "address_request_rate")
 	// rule 8
 	if logged := e.logged.String(); strings.Contains(logged, "198.51.100") || strings.Contains(logged, "10.0.0.1") {
 		t.Errorf("the log holds an address:\n%s", logged)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // instant stores nothing and answers at once: what is left is the edge.
@@ -49,7 +51,7 @@ func benchmarkHandler(b *testing.B, events int) {
 			return
 		}
 		request.ContentLength = int64(len(body))
-		request.Header.Set("X-Api-Key", testKey)
+		request.Header.Set("X-Api-Key", caller.Key)
 		request.Header.Set("Content-Type", "application/json")
 		for pb.Next() {
 			reader.Reset(body)

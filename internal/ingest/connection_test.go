@@ -2,101 +2,33 @@ package ingest
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // serveEdge puts the edge behind a real server, as the composition root does,
 // and returns its address.
 func serveEdge(t *testing.T, e *edge) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, e, listener)
+	return caller.Serve(t, NewHTTPServer(e.Handler(), e.options, e.logged.Logger()), nil)
 }
 
 // serveBounded is serveEdge with the limits on connections.
 func serveBounded(t *testing.T, e *edge) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, e, e.Limit(listener))
-}
-
-func serveOn(t *testing.T, e *edge, listener net.Listener) string {
-	t.Helper()
-	server := NewHTTPServer(e.Handler(), e.options, slog.New(slog.NewJSONHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return listener.Addr().String()
-}
-
-// dial opens a connection on which a test writes what it likes.
-func dial(t *testing.T, address, text string) (net.Conn, *bufio.Reader) {
-	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
-	}
-	return conn, bufio.NewReader(conn)
-}
-
-func answerOn(t *testing.T, in *bufio.Reader) reply {
-	t.Helper()
-	response, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if len(response.TransferEncoding) > 0 {
-		t.Errorf("the answer is sent as %v", response.TransferEncoding)
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return readReply(t, http.MethodPost, response, body)
+	return caller.Serve(t, NewHTTPServer(e.Handler(), e.options, e.logged.Logger()), e.Limit)
 }
 
 // head is the beginning of a post up to the headers given.
 func head(headers ...string) string {
-	return "POST " + pathBatch + " HTTP/1.1\r\nHost: test\r\nX-API-Key: " + testKey + "\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n"
-}
-
-// eventually waits for something that happens on another goroutine.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second) // and not the test's context: cleanups wait, too
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+	return "POST " + pathBatch + " HTTP/1.1\r\nHost: test\r\nX-API-Key: " + caller.Key + "\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n"
 }
 
 // The answer is the same whether a body tells its size or not, and one
@@ -113,14 +45,14 @@ func TestConnection_KeptAndChunked(t *testing.T) {
 	}
 	chunked.WriteString("0\r\n\r\n")
 	sized := head(fmt.Sprint("Content-Length: ", len(body))) + body
-	conn, in := dial(t, serveEdge(t, e), sized)
-	first := answerOn(t, in).want(t, 202, "")
+	conn, in := caller.Dial(t, serveEdge(t, e), sized)
+	first := caller.Read(t, in).Want(t, 202, "")
 	for _, text := range []string{head("Transfer-Encoding: chunked") + chunked.String(), sized} {
 		if _, err := io.WriteString(conn, text); err != nil {
 			t.Fatal(err)
 		}
-		if got := answerOn(t, in).want(t, 202, ""); got.json["batch_id"] != first.json["batch_id"] {
-			t.Errorf("another batch id: %v", got.json)
+		if got := caller.Read(t, in).Want(t, 202, ""); got.JSON["batch_id"] != first.JSON["batch_id"] {
+			t.Errorf("another batch id: %v", got.JSON)
 		}
 	}
 }
@@ -129,7 +61,7 @@ func TestConnection_KeptAndChunked(t *testing.T) {
 func TestConnection_ChunkedWithoutEnd(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	conn, in := dial(t, serveEdge(t, e), head("Transfer-Encoding: chunked"))
+	conn, in := caller.Dial(t, serveEdge(t, e), head("Transfer-Encoding: chunked"))
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
 	go func() {
 		for range 1000 {
@@ -138,7 +70,7 @@ func TestConnection_ChunkedWithoutEnd(t *testing.T) {
 			}
 		}
 	}()
-	answerOn(t, in).want(t, 413, "body_too_large")
+	caller.Read(t, in).Want(t, 413, "body_too_large")
 }
 
 // A size that is too much is refused before a byte is read or made room for.
@@ -146,8 +78,8 @@ func TestConnection_ChunkedWithoutEnd(t *testing.T) {
 func TestConnection_HugeContentLength(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	_, in := dial(t, serveEdge(t, e), head("Content-Length: 1099511627776"))
-	answerOn(t, in).want(t, 413, "body_too_large")
+	_, in := caller.Dial(t, serveEdge(t, e), head("Content-Length: 1099511627776"))
+	caller.Read(t, in).Want(t, 413, "body_too_large")
 }
 
 // A client that leaves in the middle is nobody's error. // rule 9
@@ -162,10 +94,10 @@ func TestConnection_ClientVanishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			conn, _ := dial(t, serveEdge(t, e), text)
-			eventually(t, "the request arrives", func() bool { return e.budget.used.Load() > 0 })
+			conn, _ := caller.Dial(t, serveEdge(t, e), text)
+			caller.Eventually(t, "the request arrives", func() bool { return e.budget.used.Load() > 0 })
 			_ = conn.Close()
-			eventually(t, "the request ends", func() bool {
+			caller.Eventually(t, "the request ends", func() bool {
 				return e.counted(t, "nexero_ingest_requests_total", "route", routeBatch, "status", "4xx") == 1
 			})
 			logged := e.logged.String()
@@ -188,10 +120,10 @@ func TestConnection_ClientVanishesWaiting(t *testing.T) {
 		return fate{silent: true, persist: true}
 	}))
 	body := tour(1, "t")
-	conn, _ := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
+	conn, _ := caller.Dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
 	<-offered
 	_ = conn.Close()
-	eventually(t, "the request ends", func() bool {
+	caller.Eventually(t, "the request ends", func() bool {
 		return e.counted(t, "nexero_ingest_requests_total", "route", routeBatch, "status", "5xx") == 1
 	})
 	if len(e.stored(t)) != 1 {
@@ -206,8 +138,8 @@ func TestConnection_ClientVanishesWaiting(t *testing.T) {
 func TestConnection_SlowBody(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, func(_ *Deps, o *Options) { o.BodyTimeout = 50 * time.Millisecond })
-	_, in := dial(t, serveEdge(t, e), head("Content-Length: 1000")+`{"events":[`)
-	if got := answerOn(t, in).want(t, http.StatusRequestTimeout, "body_timeout"); !got.closed {
+	_, in := caller.Dial(t, serveEdge(t, e), head("Content-Length: 1000")+`{"events":[`)
+	if got := caller.Read(t, in).Want(t, http.StatusRequestTimeout, "body_timeout"); !got.Closed {
 		t.Error("the connection is kept, and the rest of the body would be taken for a request")
 	}
 }
@@ -219,15 +151,15 @@ func TestConnection_BodyTimeIsForTheBody(t *testing.T) {
 	e := newEdge(t, fated(fate{after: 300 * time.Millisecond, persist: true}),
 		func(_ *Deps, o *Options) { o.BodyTimeout = 100 * time.Millisecond })
 	body := tour(1, "t")
-	_, in := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
-	answerOn(t, in).want(t, 202, "")
+	_, in := caller.Dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", len(body)))+body)
+	caller.Read(t, in).Want(t, 202, "")
 }
 
 // rule 9
 func TestConnection_HeaderFlood(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	conn, in := dial(t, serveEdge(t, e), "POST "+pathBatch+" HTTP/1.1\r\nHost: test\r\n")
+	conn, in := caller.Dial(t, serveEdge(t, e), "POST "+pathBatch+" HTTP/1.1\r\nHost: test\r\n")
 	go func() {
 		for i := range 100_000 {
 			if _, err := fmt.Fprintf(conn, "X-%d: %s\r\n", i, strings.Repeat("x", 100)); err != nil {
@@ -253,14 +185,14 @@ func TestLog_HoldsNoSecret(t *testing.T) {
 	own := map[string]bool{}
 	for _, text := range []string{
 		head("Content-Length: 9") + "BODYMARK{",
-		strings.Replace(head("Content-Length: 9"), testKey, "nxr_WRONGKEY", 1) + "BODYMARK{",
+		strings.Replace(head("Content-Length: 9"), caller.Key, "nxr_WRONGKEY", 1) + "BODYMARK{",
 		strings.Replace(head("Content-Length: 9"), " HTTP/1.1", "?key=QUERYMARK HTTP/1.1", 1) + "BODYMARK{",
 		"GET /PATHMARK HTTP/1.1\r\nHost: test\r\n\r\n",
 		head("Content-Length: 900") + "BODYMARK{",
 		"NOT HTTP BODYMARK\r\n\r\n",
 		"\x16\x03\x01BODYMARK",
 	} {
-		conn, in := dial(t, address, text)
+		conn, in := caller.Dial(t, address, text)
 		own[conn.LocalAddr().String()] = true
 		if half, ok := conn.(*net.TCPConn); ok {
 			_ = half.CloseWrite()
@@ -268,9 +200,9 @@ func TestLog_HoldsNoSecret(t *testing.T) {
 		_, _ = in.ReadByte()
 		_ = conn.Close()
 	}
-	eventually(t, "all requests end", func() bool { return strings.Count(e.logged.String(), "request answered") == 5 })
+	caller.Eventually(t, "all requests end", func() bool { return strings.Count(e.logged.String(), "request answered") == 5 })
 	logged := e.logged.String()
-	secrets := []string{testKey, "SECRETSECRET", "WRONGKEY", "BODYMARK", "QUERYMARK", "PATHMARK", "127.0.0.1"}
+	secrets := []string{caller.Key, "SECRETSECRET", "WRONGKEY", "BODYMARK", "QUERYMARK", "PATHMARK", "127.0.0.1"}
 	for _, secret := range secrets {
 		if strings.Contains(logged, secret) {
 			t.Errorf("the log holds %q:\n%s", secret, logged)
@@ -292,22 +224,22 @@ func TestConnection_RefusalIsNotDelayedByTheBody(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no key":       {strings.Replace(head("Content-Length: 1000"), testKey, "", 1), 401, "missing_key"},
-		"may not post": {strings.Replace(head("Content-Length: 1000"), testKey, "reader", 1), 403, "insufficient_scope"},
+		"no key":       {strings.Replace(head("Content-Length: 1000"), caller.Key, "", 1), 401, "missing_key"},
+		"may not post": {strings.Replace(head("Content-Length: 1000"), caller.Key, "misplaced", 1), 403, "insufficient_scope"},
 		"too large":    {head("Content-Length: 1048577"), 413, "body_too_large"},
 		"encoding":     {head("Content-Length: 1000", "Content-Encoding: br"), 415, "unsupported_encoding"},
-		"no keys":      {strings.Replace(head("Content-Length: 1000"), testKey, "away", 1), 503, "keys_unavailable"},
+		"no keys":      {strings.Replace(head("Content-Length: 1000"), caller.Key, "away", 1), 503, "keys_unavailable"},
 		"no path":      {strings.Replace(head("Content-Length: 1000"), pathBatch, "/nothing", 1), 404, "not_found"},
-		"chunked":      {strings.Replace(head("Transfer-Encoding: chunked"), testKey, "", 1), 401, "missing_key"},
+		"chunked":      {strings.Replace(head("Transfer-Encoding: chunked"), caller.Key, "", 1), 401, "missing_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			conn, in := dial(t, serveEdge(t, e), tc.text)
+			conn, in := caller.Dial(t, serveEdge(t, e), tc.text)
 			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if got := answerOn(t, in).want(t, tc.status, tc.code); !got.closed {
+			if got := caller.Read(t, in).Want(t, tc.status, tc.code); !got.Closed {
 				t.Error("the connection is kept, and the rest of the body would be taken for a request")
 			}
 		})
@@ -319,9 +251,9 @@ func TestConnection_RefusalAfterTheBodyKeepsIt(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	text := head("Content-Length: 10") + `{"events":`
-	conn, in := dial(t, serveEdge(t, e), text)
+	conn, in := caller.Dial(t, serveEdge(t, e), text)
 	for range 2 {
-		if answerOn(t, in).want(t, 400, "truncated_body").closed {
+		if caller.Read(t, in).Want(t, 400, "truncated_body").Closed {
 			t.Fatal("the connection is closed")
 		}
 		if _, err := io.WriteString(conn, text); err != nil {
@@ -337,13 +269,13 @@ func TestConnection_HeadersHoldNoBudget(t *testing.T) {
 	address := serveEdge(t, e)
 	const clients = 20
 	for range clients {
-		dial(t, address, head("Content-Length: 1048576"))
+		caller.Dial(t, address, head("Content-Length: 1048576"))
 	}
-	eventually(t, "all are in", func() bool { return e.budget.used.Load() >= clients*leastCharge })
+	caller.Eventually(t, "all are in", func() bool { return e.budget.used.Load() >= clients*leastCharge })
 	if used := e.budget.used.Load(); used != clients*leastCharge {
 		t.Errorf("%d headers hold %d bytes", clients, used)
 	}
-	e.post(t, pathBatch, tour(300, "t")).want(t, 202, "")
+	e.post(t, pathBatch, tour(300, "t")).Want(t, 202, "")
 }
 
 // Memory follows what arrives, and ends with just the size that was stated.
@@ -352,20 +284,20 @@ func TestReceive_ChargesWhatArrives(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	const size = 200<<10 + 7
-	conn, in := dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", size))+"{")
-	eventually(t, "the first step", func() bool { return e.budget.used.Load() == firstStep })
+	conn, in := caller.Dial(t, serveEdge(t, e), head(fmt.Sprint("Content-Length: ", size))+"{")
+	caller.Eventually(t, "the first step", func() bool { return e.budget.used.Load() == firstStep })
 	if _, err := io.WriteString(conn, strings.Repeat(" ", 100<<10)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the second step", func() bool { return e.budget.used.Load() == 2*firstStep })
+	caller.Eventually(t, "the second step", func() bool { return e.budget.used.Load() == 2*firstStep })
 	if _, err := io.WriteString(conn, strings.Repeat(" ", size-100<<10-2)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the last step", func() bool { return e.budget.used.Load() == size })
+	caller.Eventually(t, "the last step", func() bool { return e.budget.used.Load() == size })
 	if _, err := io.WriteString(conn, "}"); err != nil {
 		t.Fatal(err)
 	}
-	answerOn(t, in).want(t, 400, "missing_events")
+	caller.Read(t, in).Want(t, 400, "missing_events")
 }
 
 // A body that comes too slowly for a stopping server is refused in time, so
@@ -374,14 +306,14 @@ func TestStopAccepting_HurriesBodies(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	address := serveEdge(t, e)
-	_, before := dial(t, address, head("Content-Length: 1000")+"{")
-	eventually(t, "it arrives", func() bool { return e.budget.used.Load() >= leastCharge })
+	_, before := caller.Dial(t, address, head("Content-Length: 1000")+"{")
+	caller.Eventually(t, "it arrives", func() bool { return e.budget.used.Load() >= leastCharge })
 	e.StopAccepting(time.Millisecond)
-	_, after := dial(t, address, head("Content-Length: 1000")+"{")
+	_, after := caller.Dial(t, address, head("Content-Length: 1000")+"{")
 	for _, in := range []*bufio.Reader{before, after} {
-		got := answerOn(t, in).want(t, 503, "stopping")
-		if !got.closed || got.header.Get("Retry-After") == "" {
-			t.Errorf("closed %v, header %v", got.closed, got.header)
+		got := caller.Read(t, in).Want(t, 503, "stopping")
+		if !got.Closed || got.Header.Get("Retry-After") == "" {
+			t.Errorf("closed %v, header %v", got.Closed, got.Header)
 		}
 	}
 }

@@ -101,8 +101,8 @@ func TestEncoding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.send(t, http.MethodPost, pathBatch, tc.body, map[string]string{"Content-Encoding": tc.encoding}).want(t, tc.status, tc.code)
-			if accept := got.header.Get("Accept-Encoding"); (accept != "") != (tc.status == 415) {
+			got := e.send(t, http.MethodPost, pathBatch, tc.body, map[string]string{"Content-Encoding": tc.encoding}).Want(t, tc.status, tc.code)
+			if accept := got.Header.Get("Accept-Encoding"); (accept != "") != (tc.status == 415) {
 				t.Errorf("Accept-Encoding is %q", accept)
 			}
 			// An accepted body is stored and so is the beginning of a broken one;
@@ -126,8 +126,8 @@ func TestEncoding_SameBatch(t *testing.T) {
 	first := e.post(t, pathBatch, plain)
 	for encoding, body := range map[string]string{"gzip": gzipped(t, plain), "zstd": zstdWhole(t, plain)} {
 		got := e.send(t, http.MethodPost, pathBatch, body, map[string]string{"Content-Encoding": encoding})
-		if got.json["batch_id"] != first.json["batch_id"] || got.json["duplicate"] != true {
-			t.Errorf("%s: %v", encoding, got.json)
+		if got.JSON["batch_id"] != first.JSON["batch_id"] || got.JSON["duplicate"] != true {
+			t.Errorf("%s: %v", encoding, got.JSON)
 		}
 		if got := testutil.ToFloat64(e.metrics.bodies[encoding]); got != 1 {
 			t.Errorf("%v bodies are counted as %s", got, encoding)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // dated is the time of every answer here.
@@ -17,10 +19,10 @@ const dated = "2025-12-02T14:30:20.123456+00:00"
 // storedSession posts a session and returns its id.
 func storedSession(t *testing.T, e *edge, body string) string {
 	t.Helper()
-	got := e.post(t, pathSession, body).want(t, http.StatusCreated, "")
-	id, _ := got.json["session_id"].(string)
+	got := e.post(t, pathSession, body).Want(t, http.StatusCreated, "")
+	id, _ := got.JSON["session_id"].(string)
 	if id == "" {
-		t.Fatalf("no session id in %v", got.json)
+		t.Fatalf("no session id in %v", got.JSON)
 	}
 	return id
 }
@@ -29,7 +31,7 @@ func storedSession(t *testing.T, e *edge, body string) string {
 // letter; "*" is a value that is made. 422 is none of them.
 func TestFirstVersion_Answers(t *testing.T) {
 	t.Parallel()
-	now := testNow().Unix()
+	now := caller.Now().Unix()
 	const untimed = "event without a time, which V1 refused with 422"
 	const uuid = "7aff2d5c-4fdb-fa8b-8a9f-daa1efa98ce8"
 	full := fmt.Sprintf(`{"event_type":"zone_enter","timestamp":%d.5,"session_id":%q,"zone_name":"kitchen","object_name":"tap","gaze_target":"window",`+
@@ -103,16 +105,16 @@ func TestFirstVersion_Answers(t *testing.T) {
 			// Heartbeats have no Content-Type, and a slash at the end is no other path.
 			for _, path := range []string{tc.path, tc.path + "/"} {
 				got := e.send(t, tc.method, path, tc.body, nil)
-				if got.status != tc.status {
-					t.Fatalf("%s is answered %d, want %d: %v", path, got.status, tc.status, got.json)
+				if got.Status != tc.status {
+					t.Fatalf("%s is answered %d, want %d: %v", path, got.Status, tc.status, got.JSON)
 				}
 				if tc.want == nil {
 					continue // a problem; readReply has looked at it
 				}
 				want := maps.Clone(tc.want)
 				for member, value := range want {
-					if value == "*" && got.json[member] != nil {
-						want[member] = got.json[member]
+					if value == "*" && got.JSON[member] != nil {
+						want[member] = got.JSON[member]
 					}
 				}
 				if path != tc.path && want["duplicate"] != nil {
@@ -120,7 +122,7 @@ func TestFirstVersion_Answers(t *testing.T) {
 					// retry from another post, it is another post.
 					want["duplicate"] = tc.name != untimed
 				}
-				if diff := cmp.Diff(want, got.json); diff != "" {
+				if diff := cmp.Diff(want, got.JSON); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", path, diff)
 				}
 			}
@@ -137,21 +139,21 @@ func TestFirstVersion_StatusBySpelling(t *testing.T) {
 		"7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8", "7aff2d5c4fdbfa8b8a9fdaa1efa98ce8", "7AFF2D5C-4FDB-FA8B-8A9F-DAA1EFA98CE8",
 		"%7B7aff2d5c-4fdb-fa8b-8a9f-daa1efa98ce8%7D", "AnalyticsET@@7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8",
 	} {
-		got := e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil).want(t, http.StatusOK, "")
-		if got.json["status"] != "completed" || got.json["started_at"] != "2025-12-02T14:30:00.000000+00:00" || got.json["duration_seconds"] != 14.0 {
-			t.Errorf("%s: %v", id, got.json)
+		got := e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil).Want(t, http.StatusOK, "")
+		if got.JSON["status"] != "completed" || got.JSON["started_at"] != "2025-12-02T14:30:00.000000+00:00" || got.JSON["duration_seconds"] != 14.0 {
+			t.Errorf("%s: %v", id, got.JSON)
 		}
 	}
 	// A made id works too, and an opaque one.
 	for _, body := range []string{`{"session_start":"1727653800","session_end":"1727654100"}`, `{"session_id":"tour-1","session_start":"1727653800","session_end":"1727654100"}`} {
 		id := storedSession(t, e, body)
-		if got := e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil); got.json["status"] != "completed" {
-			t.Errorf("%s: %v", id, got.json)
+		if got := e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil); got.JSON["status"] != "completed" {
+			t.Errorf("%s: %v", id, got.JSON)
 		}
 	}
 	head := e.send(t, http.MethodHead, pathSession+"/tour-1/status", "", nil)
-	if head.status != http.StatusOK {
-		t.Errorf("HEAD is answered %d", head.status)
+	if head.Status != http.StatusOK {
+		t.Errorf("HEAD is answered %d", head.Status)
 	}
 }
 
@@ -160,7 +162,7 @@ func TestFirstVersion_Aliases(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	summary := `{"session_start":"1727653800","session_end":"1727654100"}`
-	single := fmt.Sprintf(`{"event_type":"gaze","timestamp":%d.5,"session_id":"a"}`, testNow().Unix())
+	single := fmt.Sprintf(`{"event_type":"gaze","timestamp":%d.5,"session_id":"a"}`, caller.Now().Unix())
 	for own, tc := range map[string]struct {
 		body    string
 		status  int
@@ -170,16 +172,16 @@ func TestFirstVersion_Aliases(t *testing.T) {
 		pathEvent:   {single, 202, []string{"/api/v1/unreal/events", "/unreal/events", "/unreal//events/"}},
 		pathBatch:   {tour(2, "a"), 202, []string{"/api/v1/unreal/batch/", "/unreal/batch"}},
 	} {
-		first := e.post(t, own, tc.body).want(t, tc.status, "")
+		first := e.post(t, own, tc.body).Want(t, tc.status, "")
 		for _, alias := range tc.aliases {
-			again := e.post(t, alias, tc.body).want(t, tc.status, "")
-			if again.json["duplicate"] != true || again.json["session_id"] != first.json["session_id"] || again.json["batch_id"] != first.json["batch_id"] {
-				t.Errorf("%s: %v, want as %v", alias, again.json, first.json)
+			again := e.post(t, alias, tc.body).Want(t, tc.status, "")
+			if again.JSON["duplicate"] != true || again.JSON["session_id"] != first.JSON["session_id"] || again.JSON["batch_id"] != first.JSON["batch_id"] {
+				t.Errorf("%s: %v, want as %v", alias, again.JSON, first.JSON)
 			}
 		}
 	}
 	for _, alias := range []string{"/api/v1/unreal/heartbeat/a", "/unreal/heartbeat/a/", pathSession + "/a/heartbeat"} {
-		e.post(t, alias, "").want(t, http.StatusOK, "")
+		e.post(t, alias, "").Want(t, http.StatusOK, "")
 	}
 }
 
@@ -187,18 +189,18 @@ func TestFirstVersion_Aliases(t *testing.T) {
 func TestFirstVersion_StartThenEnd(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	now := testNow().Unix()
-	start := e.post(t, pathSession+"/start", fmt.Sprintf(`{"session_start":%d.25,"customer_id":"c","property_id":"p","device_type":"Quest 3"}`, now-60)).want(t, http.StatusCreated, "")
-	id := fmt.Sprint(start.json["session_id"])
+	now := caller.Now().Unix()
+	start := e.post(t, pathSession+"/start", fmt.Sprintf(`{"session_start":%d.25,"customer_id":"c","property_id":"p","device_type":"Quest 3"}`, now-60)).Want(t, http.StatusCreated, "")
+	id := fmt.Sprint(start.JSON["session_id"])
 	status := func() map[string]any {
-		return e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil).want(t, http.StatusOK, "").json
+		return e.send(t, http.MethodGet, pathSession+"/"+id+"/status", "", nil).Want(t, http.StatusOK, "").JSON
 	}
 	if got := status(); got["status"] != "active" || got["duration_so_far"] != 59.0 {
 		t.Errorf("after the start: %v", got)
 	}
-	end := e.post(t, pathSession+"/end", fmt.Sprintf(`{"session_id":%q,"session_end":%d.25}`, id, now)).want(t, http.StatusOK, "")
-	if end.json["duration_seconds"] != 60.0 {
-		t.Errorf("the end is answered %v", end.json)
+	end := e.post(t, pathSession+"/end", fmt.Sprintf(`{"session_id":%q,"session_end":%d.25}`, id, now)).Want(t, http.StatusOK, "")
+	if end.JSON["duration_seconds"] != 60.0 {
+		t.Errorf("the end is answered %v", end.JSON)
 	}
 	if got := status(); got["status"] != "completed" || got["duration_seconds"] != 60.0 || got["duration_so_far"] != nil {
 		t.Errorf("after the end: %v", got)
@@ -215,8 +217,8 @@ func TestFirstVersion_MethodsOfAliases(t *testing.T) {
 			if strings.HasPrefix(r.methods, "GET") {
 				method = http.MethodPost
 			}
-			got := e.send(t, method, strings.ReplaceAll(path, ":"+sessionParam, "a"), "", nil).want(t, http.StatusMethodNotAllowed, "method_not_allowed")
-			if allow := strings.Split(got.header.Get("Allow"), ", "); !slices.Contains(allow, strings.Split(r.methods, ", ")[0]) {
+			got := e.send(t, method, strings.ReplaceAll(path, ":"+sessionParam, "a"), "", nil).Want(t, http.StatusMethodNotAllowed, "method_not_allowed")
+			if allow := strings.Split(got.Header.Get("Allow"), ", "); !slices.Contains(allow, strings.Split(r.methods, ", ")[0]) {
 				t.Errorf("%s %s: Allow is %v", method, path, allow)
 			}
 		}

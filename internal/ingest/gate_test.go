@@ -3,7 +3,6 @@ package ingest
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/nexero-vr/nexero/internal/gate"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // counted is the value of one of the guard's series, by its labels in pairs.
@@ -60,13 +60,13 @@ func TestGuard_IsInFront(t *testing.T) {
 				change(r)
 			}, func(_ *Deps, o *Options) { o.Limits.BodyBytes, o.Limits.InflatedBytes = size, 2*size })
 			for range 3 {
-				e.sends(t, here, "good", body).want(t, 202, "")
+				e.sends(t, caller.Here, "good", body).Want(t, 202, "")
 			}
-			got := e.sends(t, here, "good", body).want(t, 429, code)
-			if policies := got.header.Get("RateLimit-Policy"); strings.Count(policies, `"replica-`) != 4 {
+			got := e.sends(t, caller.Here, "good", body).Want(t, 429, code)
+			if policies := got.Header.Get("RateLimit-Policy"); strings.Count(policies, `"replica-`) != 4 {
 				t.Errorf("RateLimit-Policy is %q", policies)
 			}
-			if detail, _ := got.json["detail"].(string); !strings.Contains(detail, "Nothing is stored. Send the same bytes again") {
+			if detail, _ := got.JSON["detail"].(string); !strings.Contains(detail, "Nothing is stored. Send the same bytes again") {
 				t.Errorf("the answer does not say what became of the post: %q", detail)
 			}
 			if n := e.counted(t, "nexero_ingest_problems_total", "code", code); n != 1 {
@@ -87,10 +87,10 @@ func TestGuard_CountsWrongKeys(t *testing.T) {
 	e, _ := timed(t, func(r *gate.Rates) { r.AuthFailures = 3 },
 		func(_ *Deps, o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")} })
 	for i := range 3 {
-		e.sends(t, proxy, fmt.Sprint("guess ", i), "", "X-Forwarded-For", "198.51.100.1").want(t, 401, "unknown_key")
+		e.sends(t, proxy, fmt.Sprint("guess ", i), "", "X-Forwarded-For", "198.51.100.1").Want(t, 401, "unknown_key")
 	}
-	e.sends(t, proxy, "another guess", "", "X-Forwarded-For", "198.51.100.1").want(t, 429, "failed_key_rate")
-	e.sends(t, proxy, "another guess", "", "X-Forwarded-For", "198.51.100.2").want(t, 401, "unknown_key")
+	e.sends(t, proxy, "another guess", "", "X-Forwarded-For", "198.51.100.1").Want(t, 429, "failed_key_rate")
+	e.sends(t, proxy, "another guess", "", "X-Forwarded-For", "198.51.100.2").Want(t, 401, "unknown_key")
 }
 
 // Connections and headers beyond the limits are refused on the service's own
@@ -98,15 +98,11 @@ func TestGuard_CountsWrongKeys(t *testing.T) {
 func TestGuard_LimitsConnections(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, func(_ *Deps, o *Options) { o.MaxConnections, o.MaxHeaders = 1, 20 })
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := serveOn(t, e, e.Limit(listener))
-	_, in := dial(t, address, head(strings.TrimSuffix(strings.Repeat("X-A: b\r\n", 19), "\r\n"), "Content-Length: 0"))
-	answerOn(t, in).want(t, 431, "too_many_headers")
-	_, in = dial(t, address, head("Content-Length: 0"))
-	answerOn(t, in).want(t, 503, "too_many_connections")
+	address := serveBounded(t, e)
+	_, in := caller.Dial(t, address, head(strings.TrimSuffix(strings.Repeat("X-A: b\r\n", 19), "\r\n"), "Content-Length: 0"))
+	caller.Read(t, in).Want(t, 431, "too_many_headers")
+	_, in = caller.Dial(t, address, head("Content-Length: 0"))
+	caller.Read(t, in).Want(t, 503, "too_many_connections")
 }
 
 // Pages may use what posts need, and browsers are told to keep to data.

@@ -28,13 +28,13 @@ func TestHealth(t *testing.T) {
 		"/readyz": {"status": "ready", "checks": checks},
 		"/livez":  {"status": "alive"},
 	} {
-		got := e.send(t, http.MethodGet, path, "", nil).want(t, http.StatusOK, "")
-		if diff := cmp.Diff(want, got.json); diff != "" {
+		got := e.send(t, http.MethodGet, path, "", nil).Want(t, http.StatusOK, "")
+		if diff := cmp.Diff(want, got.JSON); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 		head := e.send(t, http.MethodHead, path+"/", "", nil)
-		if head.status != http.StatusOK || head.header.Get("Content-Length") != got.header.Get("Content-Length") {
-			t.Errorf("HEAD %s: %d, Content-Length %s", path, head.status, head.header.Get("Content-Length"))
+		if head.Status != http.StatusOK || head.Header.Get("Content-Length") != got.Header.Get("Content-Length") {
+			t.Errorf("HEAD %s: %d, Content-Length %s", path, head.Status, head.Header.Get("Content-Length"))
 		}
 	}
 
@@ -48,8 +48,8 @@ func TestHealth(t *testing.T) {
 		"/readyz": {http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "checks": checks}},
 		"/livez":  {http.StatusOK, map[string]any{"status": "alive"}},
 	} {
-		got := e.send(t, http.MethodGet, path, "", nil).want(t, want.status, "")
-		if diff := cmp.Diff(want.json, got.json); diff != "" {
+		got := e.send(t, http.MethodGet, path, "", nil).Want(t, want.status, "")
+		if diff := cmp.Diff(want.json, got.JSON); diff != "" {
 			t.Errorf("%s without the queue (-want +got):\n%s", path, diff)
 		}
 	}
@@ -58,7 +58,7 @@ func TestHealth(t *testing.T) {
 	}
 	queueAway = nil
 	for range 3 {
-		e.send(t, http.MethodGet, "/readyz", "", nil).want(t, http.StatusOK, "")
+		e.send(t, http.MethodGet, "/readyz", "", nil).Want(t, http.StatusOK, "")
 	}
 	if got := strings.Count(e.logged.String(), `"ready again"`); got != 1 {
 		t.Errorf("%d log lines about one check that holds again", got)
@@ -72,14 +72,14 @@ func TestHealth(t *testing.T) {
 func TestRoot(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	got := e.send(t, http.MethodGet, "/", "", nil).want(t, http.StatusOK, "")
+	got := e.send(t, http.MethodGet, "/", "", nil).Want(t, http.StatusOK, "")
 	for _, member := range []string{"service", "version", "status", "description", "endpoints"} {
-		if got.json[member] == nil {
+		if got.JSON[member] == nil {
 			t.Errorf("%s is missing", member)
 		}
 	}
-	if got.json["status"] != "running" || got.json["version"] != "1.2.3" {
-		t.Errorf("got %v", got.json)
+	if got.JSON["status"] != "running" || got.JSON["version"] != "1.2.3" {
+		t.Errorf("got %v", got.JSON)
 	}
 }
 
@@ -105,8 +105,8 @@ func TestRoutes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.send(t, tc.method, tc.target, `{"session_start":"1727653800"}`, map[string]string{"Origin": "https://example.org"}).want(t, tc.status, tc.code)
-			if allow := got.header.Get("Allow"); allow != tc.allow {
+			got := e.send(t, tc.method, tc.target, `{"session_start":"1727653800"}`, map[string]string{"Origin": "https://example.org"}).Want(t, tc.status, tc.code)
+			if allow := got.Header.Get("Allow"); allow != tc.allow {
 				t.Errorf("Allow is %q, want %q", allow, tc.allow)
 			}
 		})
@@ -120,7 +120,7 @@ func TestCorrelationID(t *testing.T) {
 		"a": true, "A-b_c.9": true, strings.Repeat("x", 64): true,
 		"": false, strings.Repeat("x", 65): false, "a b": false, "a\tb": false, "ü": false, `"`: false, "a/b": false, "{{x}}": false,
 	} {
-		got := e.send(t, http.MethodGet, "/nothing", "", map[string]string{gate.CorrelationHeader: sent}).header.Get(gate.CorrelationHeader)
+		got := e.send(t, http.MethodGet, "/nothing", "", map[string]string{gate.CorrelationHeader: sent}).Header.Get(gate.CorrelationHeader)
 		if (got == sent) != taken {
 			t.Errorf("%q was answered with %q", sent, got)
 		}

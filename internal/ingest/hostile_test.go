@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // trickle sends text again and again, a little at a time and never long enough
@@ -45,14 +47,14 @@ func TestHostile_Trickle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, in := dial(t, address, tc.begin)
+			conn, in := caller.Dial(t, address, tc.begin)
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
 				trickle(conn, tc.more)
 			}()
 			if tc.status != 0 {
-				if answer := answerOn(t, in).want(t, tc.status, tc.code); !answer.closed {
+				if answer := caller.Read(t, in).Want(t, tc.status, tc.code); !answer.Closed {
 					t.Error("the connection is kept")
 				}
 			} else if _, err := io.Copy(io.Discard, in); err != nil {
@@ -88,13 +90,13 @@ func TestHostile_Bombs(t *testing.T) {
 	const clients = 6
 	type outcome struct {
 		name string
-		reply
+		caller.Answer
 	}
 	answers := make(chan outcome)
 	for name, bomb := range bombs {
-		_, in := dial(t, address, head(fmt.Sprint("Content-Length: ", len(bomb.body)), "Content-Encoding: "+bomb.encoding)+bomb.body)
-		if got := answerOn(t, in); got.json["code"] != bomb.code && (bomb.code != "" || got.status != http.StatusAccepted) {
-			t.Errorf("%s alone: answered %d %v, want %q", name, got.status, got.json, bomb.code)
+		_, in := caller.Dial(t, address, head(fmt.Sprint("Content-Length: ", len(bomb.body)), "Content-Encoding: "+bomb.encoding)+bomb.body)
+		if got := caller.Read(t, in); got.JSON["code"] != bomb.code && (bomb.code != "" || got.Status != http.StatusAccepted) {
+			t.Errorf("%s alone: answered %d %v, want %q", name, got.Status, got.JSON, bomb.code)
 		}
 	}
 	for name, bomb := range bombs {
@@ -120,7 +122,7 @@ func TestHostile_Bombs(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				answers <- outcome{name, readReply(t, http.MethodPost, response, body)}
+				answers <- outcome{name, caller.Check(t, http.MethodPost, response, body)}
 			}()
 		}
 	}
@@ -130,12 +132,12 @@ func TestHostile_Bombs(t *testing.T) {
 			t.Errorf("%d bytes are in use, the limit is %d", used, e.options.MaxInFlightBytes)
 		}
 		// Whoever finds no room is refused at once, whatever it brought.
-		if code, _ := got.json["code"].(string); code != "overloaded" && code != bombs[got.name].code {
-			t.Errorf("%s: answered %d %q, want %q", got.name, got.status, code, bombs[got.name].code)
+		if code, _ := got.JSON["code"].(string); code != "overloaded" && code != bombs[got.name].code {
+			t.Errorf("%s: answered %d %q, want %q", got.name, got.Status, code, bombs[got.name].code)
 		}
 	}
-	eventually(t, "all room is given back", func() bool { return e.budget.used.Load() == 0 })
-	e.post(t, pathBatch, tour(10, "t")).want(t, 202, "")
+	caller.Eventually(t, "all room is given back", func() bool { return e.budget.used.Load() == 0 })
+	e.post(t, pathBatch, tour(10, "t")).Want(t, 202, "")
 }
 
 // Requests that come on one connection without waiting for answers are taken one
@@ -156,7 +158,7 @@ func TestHostile_PipelinedFlood(t *testing.T) {
 		body := tour(1, fmt.Sprint("t", i))
 		requests.WriteString(head(fmt.Sprint("Content-Length: ", len(body))) + body)
 	}
-	conn, in := dial(t, serveEdge(t, e), "")
+	conn, in := caller.Dial(t, serveEdge(t, e), "")
 	sent := make(chan error, 1)
 	go func() {
 		_, err := io.WriteString(conn, requests.String())
@@ -169,12 +171,12 @@ func TestHostile_PipelinedFlood(t *testing.T) {
 	close(gate)
 	accepted := 0
 	for range flood {
-		switch answer := answerOn(t, in); answer.status {
+		switch answer := caller.Read(t, in); answer.Status {
 		case http.StatusAccepted:
 			accepted++
 		case http.StatusTooManyRequests: // beyond the key's rate
 		default:
-			t.Fatalf("answered %d %v", answer.status, answer.json)
+			t.Fatalf("answered %d %v", answer.Status, answer.JSON)
 		}
 	}
 	if err := <-sent; err != nil {

@@ -34,16 +34,16 @@ func TestLimits_OfAnEvent(t *testing.T) {
 			e := newEdge(t, func(_ *Deps, o *Options) {
 				o.Limits.StringBytes, o.Limits.Depth, o.Limits.EventBytes = 100, 4, 1000
 			})
-			got := e.post(t, pathBatch, `{"session_id":"s","events":[`+tc.event+`,`+text(1)+`]}`).want(t, 202, "")
-			rejected, _ := got.json["rejected"].([]any)
+			got := e.post(t, pathBatch, `{"session_id":"s","events":[`+tc.event+`,`+text(1)+`]}`).Want(t, 202, "")
+			rejected, _ := got.JSON["rejected"].([]any)
 			if tc.code == "" {
 				if len(rejected) != 0 {
 					t.Errorf("rejected %v", rejected)
 				}
 				return
 			}
-			if len(rejected) != 1 || got.json["processed"] != 1.0 {
-				t.Fatalf("answered %v", got.json)
+			if len(rejected) != 1 || got.JSON["processed"] != 1.0 {
+				t.Fatalf("answered %v", got.JSON)
 			}
 			if entry, _ := rejected[0].(map[string]any); entry["code"] != tc.code || entry["index"] != 0.0 {
 				t.Errorf("rejected as %v, want %s", entry, tc.code)
@@ -56,6 +56,6 @@ func TestLimits_OfAnEvent(t *testing.T) {
 func TestLimits_Events(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, func(_ *Deps, o *Options) { o.Limits.Events = 10 })
-	e.post(t, pathBatch, tour(10, "t")).want(t, 202, "")
-	e.post(t, pathBatch, tour(11, "t")).want(t, 413, "too_many_events")
+	e.post(t, pathBatch, tour(10, "t")).Want(t, 202, "")
+	e.post(t, pathBatch, tour(11, "t")).Want(t, 413, "too_many_events")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 	"github.com/nexero-vr/nexero/internal/unreal"
 )
 
@@ -23,8 +24,8 @@ func TestNew_RefusesNonsense(t *testing.T) {
 	deps := func() Deps {
 		return Deps{
 			Decoder: unreal.NewDecoder(event.DefaultLimits(), nil), Publisher: newModelQueue(nil), Sessions: newModelStates(),
-			Authenticate: authenticateForTest, Log: slog.New(slog.DiscardHandler),
-			Registerer: prometheus.NewRegistry(), Now: testNow,
+			Authenticate: caller.Authenticate, Log: slog.New(slog.DiscardHandler),
+			Registerer: prometheus.NewRegistry(), Now: caller.Now,
 		}
 	}
 	if _, err := New(deps(), DefaultOptions()); err != nil {
@@ -85,7 +86,7 @@ func TestOptions_LargestBatchHolds(t *testing.T) {
 		body := `{"session_id":"t","events":[` + strings.TrimSuffix(strings.Repeat(element, n), ",") + `]}`
 		for form, body := range map[string]string{"UTF-8": body, "UTF-16": utf16Of(body)} {
 			e := newEdge(t)
-			e.post(t, pathBatch, body).want(t, http.StatusAccepted, "")
+			e.post(t, pathBatch, body).Want(t, http.StatusAccepted, "")
 			for _, message := range e.queue.stored {
 				if len(message) > len(body)*3/2+n*rowOverhead {
 					t.Errorf("%s, %s: %d events in a body of %d bytes make a message of %d", name, form, n, len(body), len(message))

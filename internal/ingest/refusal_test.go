@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // rule 8
@@ -23,17 +24,17 @@ func TestKey(t *testing.T) {
 		code   string
 	}{
 		"X-API-Key":           {status: 202},
-		"bearer":              {header: map[string]string{"X-Api-Key": "", "Authorization": "bearer " + testKey}, status: 202},
+		"bearer":              {header: map[string]string{"X-Api-Key": "", "Authorization": "bearer " + caller.Key}, status: 202},
 		"X-API-Key wins":      {header: map[string]string{"Authorization": "Bearer revoked"}, status: 202},
 		"missing":             {header: map[string]string{"X-Api-Key": ""}, status: 401, code: "missing_key"},
 		"blank":               {header: map[string]string{"X-Api-Key": "  "}, status: 401, code: "missing_key"},
-		"in the address":      {header: map[string]string{"X-Api-Key": ""}, target: "?api_key=" + testKey, status: 401, code: "missing_key"},
-		"basic":               {header: map[string]string{"X-Api-Key": "", "Authorization": "Basic " + testKey}, status: 401, code: "malformed_key"},
+		"in the address":      {header: map[string]string{"X-Api-Key": ""}, target: "?api_key=" + caller.Key, status: 401, code: "missing_key"},
+		"basic":               {header: map[string]string{"X-Api-Key": "", "Authorization": "Basic " + caller.Key}, status: 401, code: "malformed_key"},
 		"bearer of nothing":   {header: map[string]string{"X-Api-Key": "", "Authorization": "Bearer"}, status: 401, code: "malformed_key"},
 		"malformed":           {header: map[string]string{"X-Api-Key": "malformed"}, status: 401, code: "malformed_key"},
 		"unknown":             {header: map[string]string{"X-Api-Key": "whatever"}, status: 401, code: "unknown_key"},
 		"revoked":             {header: map[string]string{"X-Api-Key": "revoked"}, status: 401, code: "revoked_key"},
-		"may only read":       {header: map[string]string{"X-Api-Key": "reader"}, status: 403, code: "insufficient_scope"},
+		"may only read":       {header: map[string]string{"X-Api-Key": "misplaced"}, status: 403, code: "insufficient_scope"},
 		"cannot be checked":   {header: map[string]string{"X-Api-Key": "away"}, status: 503, code: "keys_unavailable"},
 		"fails in an odd way": {header: map[string]string{"X-Api-Key": "odd"}, status: 503, code: "keys_unavailable"},
 	} {
@@ -45,8 +46,8 @@ func TestKey(t *testing.T) {
 				if status == 202 && path == pathSession {
 					status = 201
 				}
-				got := e.send(t, http.MethodPost, path+tc.target, `{"session_start":"1727653800","events":[]}`, tc.header).want(t, status, tc.code)
-				if challenge := got.header.Get("Www-Authenticate"); (challenge != "") != (status == 401) {
+				got := e.send(t, http.MethodPost, path+tc.target, `{"session_start":"1727653800","events":[]}`, tc.header).Want(t, status, tc.code)
+				if challenge := got.Header.Get("Www-Authenticate"); (challenge != "") != (status == 401) {
 					t.Errorf("WWW-Authenticate is %q with status %d", challenge, status)
 				}
 			}
@@ -60,10 +61,10 @@ func TestKey(t *testing.T) {
 func TestKey_Anonymous(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, func(_ *Deps, o *Options) { o.AnonymousTenant = "demo" })
-	e.send(t, http.MethodPost, pathBatch, tour(1, "a"), map[string]string{"X-Api-Key": ""}).want(t, 202, "")
+	e.send(t, http.MethodPost, pathBatch, tour(1, "a"), map[string]string{"X-Api-Key": ""}).Want(t, 202, "")
 	// A key that is there must be right: a typo is no wish to be anonymous.
-	e.send(t, http.MethodPost, pathBatch, tour(1, "b"), map[string]string{"X-Api-Key": "whatever"}).want(t, 401, "unknown_key")
-	e.post(t, pathBatch, tour(1, "c")).want(t, 202, "")
+	e.send(t, http.MethodPost, pathBatch, tour(1, "b"), map[string]string{"X-Api-Key": "whatever"}).Want(t, 401, "unknown_key")
+	e.post(t, pathBatch, tour(1, "c")).Want(t, 202, "")
 	stored := e.stored(t)
 	if len(stored) != 2 || stored[0].Tenant != "demo" || stored[1].Tenant != "acme" {
 		t.Errorf("stored %+v", stored)
@@ -87,12 +88,12 @@ func TestQueue_Refusals(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t, fated(fate{answer: tc.answer}), func(_ *Deps, o *Options) { o.RequestTimeout = 50 * time.Millisecond })
 			for _, path := range []string{pathBatch, pathSession} {
-				got := e.post(t, path, `{"session_start":"1727653800","events":[]}`).want(t, http.StatusServiceUnavailable, tc.code)
-				if got.header.Get("Retry-After") != tc.retry {
-					t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+				got := e.post(t, path, `{"session_start":"1727653800","events":[]}`).Want(t, http.StatusServiceUnavailable, tc.code)
+				if got.Header.Get("Retry-After") != tc.retry {
+					t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 				}
 			}
-			if strings.Contains(e.logged.String(), testKey) {
+			if strings.Contains(e.logged.String(), caller.Key) {
 				t.Error("the log holds the key")
 			}
 		})
@@ -125,8 +126,8 @@ func TestLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.post(t, pathBatch, tc.body).want(t, tc.status, tc.code)
-			if size := len(fmt.Sprint(got.json)); size > 16<<10 {
+			got := e.post(t, pathBatch, tc.body).Want(t, tc.status, tc.code)
+			if size := len(fmt.Sprint(got.JSON)); size > 16<<10 {
 				t.Errorf("the answer has %d bytes", size)
 			}
 		})
@@ -148,20 +149,20 @@ func TestLimits_BytesInFlight(t *testing.T) {
 		return fate{persist: true}
 	}))
 	body := `{"events":[]}` + strings.Repeat(" ", 50<<10)
-	answers := make(chan reply, 2)
+	answers := make(chan caller.Answer, 2)
 	for range 2 {
 		go func() { answers <- e.post(t, pathBatch, body) }()
 	}
 	<-entered
 	// The second waits behind the first.
-	eventually(t, "both are in", func() bool { return e.budget.used.Load() >= 100<<10 })
-	e.post(t, pathBatch, body).want(t, http.StatusServiceUnavailable, "overloaded")
+	caller.Eventually(t, "both are in", func() bool { return e.budget.used.Load() >= 100<<10 })
+	e.post(t, pathBatch, body).Want(t, http.StatusServiceUnavailable, "overloaded")
 	if got := testutil.ToFloat64(e.metrics.bodyBytes); got < 100<<10 {
 		t.Errorf("the gauge shows %v bytes", got)
 	}
 	close(gate)
 	for range 2 {
-		(<-answers).want(t, http.StatusAccepted, "")
+		(<-answers).Want(t, http.StatusAccepted, "")
 	}
 }
 
@@ -170,15 +171,15 @@ func TestUnreadable_IsKept(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	body := `{"events":[nan` + strings.Repeat("x", 10_000)
-	e.send(t, http.MethodPost, pathBatch+"?api_key=SECRET&b=2", body, nil).want(t, http.StatusBadRequest, "invalid_json")
-	e.send(t, http.MethodPost, pathBatch+"?api_key=SECRET&b=2", body, nil).want(t, http.StatusBadRequest, "invalid_json")
+	e.send(t, http.MethodPost, pathBatch+"?api_key=SECRET&b=2", body, nil).Want(t, http.StatusBadRequest, "invalid_json")
+	e.send(t, http.MethodPost, pathBatch+"?api_key=SECRET&b=2", body, nil).Want(t, http.StatusBadRequest, "invalid_json")
 	stored := e.stored(t)
 	if len(stored) != 2 || len(stored[0].Rejected) != 1 {
 		t.Fatalf("stored %+v", stored)
 	}
 	kept := stored[0].Rejected[0]
 	if kept.Index != -1 || kept.Code != event.UnreadableBody || kept.Raw != body[:4096] || kept.Detail == "" ||
-		stored[0].Tenant != "acme" || stored[0].CorrelationID == "" || stored[0].ReceivedAt != event.MicrosOf(testNow()) {
+		stored[0].Tenant != "acme" || stored[0].CorrelationID == "" || stored[0].ReceivedAt != event.MicrosOf(caller.Now()) {
 		t.Errorf("kept %+v of %+v", kept, stored[0])
 	}
 	// The ledger will tell that it is the same again.
@@ -193,23 +194,23 @@ func TestUnreadable_IsKept(t *testing.T) {
 // rules 5, 9
 func TestUnreadable_IsBounded(t *testing.T) {
 	t.Parallel()
-	now := testNow()
+	now := caller.Now()
 	e := newEdge(t, func(d *Deps, o *Options) {
 		o.UnreadablePerHour, o.AnonymousTenant = 3, "demo"
 		d.Now = func() time.Time { return now }
 	})
 	send := func(n int, key string) {
 		for i := range n {
-			e.send(t, http.MethodPost, pathBatch, fmt.Sprintf("{%d", i), map[string]string{"X-Api-Key": key}).want(t, http.StatusBadRequest, "invalid_json")
+			e.send(t, http.MethodPost, pathBatch, fmt.Sprintf("{%d", i), map[string]string{"X-Api-Key": key}).Want(t, http.StatusBadRequest, "invalid_json")
 		}
 	}
-	send(10, testKey)
+	send(10, caller.Key)
 	if got := len(e.stored(t)); got != 3 {
 		t.Errorf("%d of 10 bodies are kept, want 3", got)
 	}
 	send(10, "") // another owner has his own
 	now = now.Add(time.Hour)
-	send(10, testKey)
+	send(10, caller.Key)
 	if got := len(e.stored(t)); got != 9 {
 		t.Errorf("%d bodies are kept, want 9", got)
 	}
@@ -222,7 +223,7 @@ func TestUnreadable_IsBounded(t *testing.T) {
 func TestUnreadable_QueueAway(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, fated(fate{answer: ErrFull}))
-	e.post(t, pathBatch, `{"events":`).want(t, http.StatusBadRequest, "truncated_body")
+	e.post(t, pathBatch, `{"events":`).Want(t, http.StatusBadRequest, "truncated_body")
 	if got := testutil.ToFloat64(e.metrics.unreadable.notKept); got != 1 {
 		t.Errorf("%v bodies are counted as not kept", got)
 	}
@@ -240,8 +241,8 @@ func TestPanic(t *testing.T) {
 			return inner(key)
 		}
 	})
-	e.send(t, http.MethodPost, pathBatch, tour(1, "a"), map[string]string{"X-Api-Key": "boom"}).want(t, http.StatusInternalServerError, "internal")
-	e.post(t, pathBatch, tour(1, "a")).want(t, http.StatusAccepted, "")
+	e.send(t, http.MethodPost, pathBatch, tour(1, "a"), map[string]string{"X-Api-Key": "boom"}).Want(t, http.StatusInternalServerError, "internal")
+	e.post(t, pathBatch, tour(1, "a")).Want(t, http.StatusAccepted, "")
 	if got := testutil.ToFloat64(e.metrics.panics); got != 1 {
 		t.Errorf("%v panics counted", got)
 	}
@@ -254,7 +255,7 @@ func TestPanic(t *testing.T) {
 func TestDrain_RefusesNewPosts(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	e.post(t, pathBatch, tour(1, "a")).want(t, http.StatusAccepted, "")
+	e.post(t, pathBatch, tour(1, "a")).Want(t, http.StatusAccepted, "")
 	if err := e.Accepting(); err != nil {
 		t.Error(err)
 	}
@@ -263,13 +264,13 @@ func TestDrain_RefusesNewPosts(t *testing.T) {
 		t.Errorf("a stopping server accepts: %v", err)
 	}
 	// Between the two calls posts that still come are served.
-	e.post(t, pathBatch, tour(1, "b")).want(t, http.StatusAccepted, "")
-	e.send(t, http.MethodGet, "/readyz", "", nil).want(t, http.StatusServiceUnavailable, "")
+	e.post(t, pathBatch, tour(1, "b")).Want(t, http.StatusAccepted, "")
+	e.send(t, http.MethodGet, "/readyz", "", nil).Want(t, http.StatusServiceUnavailable, "")
 	if err := e.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	e.post(t, pathBatch, tour(1, "c")).want(t, http.StatusServiceUnavailable, "stopping")
-	e.send(t, http.MethodGet, "/livez", "", nil).want(t, http.StatusOK, "")
+	e.post(t, pathBatch, tour(1, "c")).Want(t, http.StatusServiceUnavailable, "stopping")
+	e.send(t, http.MethodGet, "/livez", "", nil).Want(t, http.StatusOK, "")
 	if got := len(e.stored(t)); got != 2 {
 		t.Errorf("%d batches are stored, want 2", got)
 	}

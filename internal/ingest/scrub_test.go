@@ -32,8 +32,8 @@ func TestUnreadable_HoldsNoCredential(t *testing.T) {
 			if strings.HasPrefix(name, "broken") {
 				header["Content-Encoding"] = "gzip"
 			}
-			if got := e.send(t, http.MethodPost, pathBatch, body, header); got.status != http.StatusBadRequest {
-				t.Fatalf("answered %v", got.json)
+			if got := e.send(t, http.MethodPost, pathBatch, body, header); got.Status != http.StatusBadRequest {
+				t.Fatalf("answered %v", got.JSON)
 			}
 			raw := e.stored(t)[0].Rejected[0].Raw
 			if strings.Contains(raw, "s3cr") || strings.Contains(raw, "98765") || len(raw) > keptBytes || raw == "" || !utf8.ValidString(raw) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // nowhere takes spans and keeps none.
@@ -32,7 +34,7 @@ func poster(b *testing.B, body string, adjust ...func(*Deps, *Options)) (post fu
 		b.Fatal(err)
 	}
 	request.ContentLength = int64(len(body))
-	request.Header.Set("X-Api-Key", testKey)
+	request.Header.Set("X-Api-Key", caller.Key)
 	request.Header.Set("Content-Type", "application/json")
 	return func() {
 		reader.Reset(body)

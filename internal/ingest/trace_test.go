@@ -77,8 +77,8 @@ func TestTrace_GoesWithTheBatch(t *testing.T) {
 		t.Helper()
 		if r := e.send(t, http.MethodPost, pathBatch, tour(2, mark), map[string]string{
 			"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-" + flags,
-		}); r.status != http.StatusAccepted {
-			t.Fatalf("status %d", r.status)
+		}); r.Status != http.StatusAccepted {
+			t.Fatalf("status %d", r.Status)
 		}
 	}
 	post("A51CF3A04C2D4F0B9E6D1B2C3D4E5F60", "00")
@@ -112,8 +112,8 @@ func TestTrace_Unconfirmed(t *testing.T) {
 	t.Parallel()
 	spans, adjust := traced(sdktrace.AlwaysSample())
 	e := newEdge(t, adjust, fated(fate{answer: ErrFull}))
-	if r := e.send(t, http.MethodPost, pathBatch, tour(1, "A51CF3A04C2D4F0B9E6D1B2C3D4E5F60"), nil); r.status != http.StatusServiceUnavailable {
-		t.Fatalf("status %d", r.status)
+	if r := e.send(t, http.MethodPost, pathBatch, tour(1, "A51CF3A04C2D4F0B9E6D1B2C3D4E5F60"), nil); r.Status != http.StatusServiceUnavailable {
+		t.Fatalf("status %d", r.Status)
 	}
 	for _, name := range []string{routeBatch, "group commit", "publish envelope"} {
 		if got := ended(t, spans, name).Status().Code; got != codes.Error {

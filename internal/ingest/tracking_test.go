@@ -11,6 +11,7 @@ import (
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // rules 1, 5
@@ -18,18 +19,18 @@ func TestBatch_Answer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	got := e.send(t, http.MethodPost, pathBatch, tour(10, "tour-1"), map[string]string{gate.CorrelationHeader: "from-client.1"})
-	got.want(t, http.StatusAccepted, "")
+	got.Want(t, http.StatusAccepted, "")
 	want := map[string]any{
 		"status": "received", "total_events": 10.0, "processed": 10.0, "failed": 0.0, "success_rate": 100.0,
 		"timestamp": "2025-12-02T14:30:20.123456+00:00", "duplicate": false, "session_id": "tour-1", "rejected": []any{},
 	}
-	if diff := cmp.Diff(want, got.json, cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "batch_id" })); diff != "" {
+	if diff := cmp.Diff(want, got.JSON, cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "batch_id" })); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
 	stored := e.stored(t)
 	if len(stored) != 1 || stored[0].RowCount() != 10 || stored[0].Tenant != "acme" ||
-		stored[0].CorrelationID != "from-client.1" || stored[0].ID.String() != got.json["batch_id"] ||
-		stored[0].ReceivedAt != event.MicrosOf(testNow()) || stored[0].ReceiptID == (event.UUID{}) {
+		stored[0].CorrelationID != "from-client.1" || stored[0].ID.String() != got.JSON["batch_id"] ||
+		stored[0].ReceivedAt != event.MicrosOf(caller.Now()) || stored[0].ReceiptID == (event.UUID{}) {
 		t.Errorf("stored %+v", stored)
 	}
 }
@@ -38,7 +39,7 @@ func TestBatch_Answer(t *testing.T) {
 // the answer.
 func TestBatch_OldClients(t *testing.T) {
 	t.Parallel()
-	now := testNow().Unix()
+	now := caller.Now().Unix()
 	for name, tc := range map[string]struct {
 		body              string
 		total, processed  float64
@@ -70,16 +71,16 @@ func TestBatch_OldClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.post(t, pathBatch, tc.body).want(t, http.StatusAccepted, "")
+			got := e.post(t, pathBatch, tc.body).Want(t, http.StatusAccepted, "")
 			want := map[string]any{
 				"total_events": tc.total, "processed": tc.processed, "failed": tc.total - tc.processed, "success_rate": tc.rate,
 			}
 			for member, value := range want {
-				if got.json[member] != value {
-					t.Errorf("%s is %v, want %v", member, got.json[member], value)
+				if got.JSON[member] != value {
+					t.Errorf("%s is %v, want %v", member, got.JSON[member], value)
 				}
 			}
-			list, _ := got.json["rejected"].([]any)
+			list, _ := got.JSON["rejected"].([]any)
 			if !tc.wantsRejectedList {
 				if len(list) != 0 {
 					t.Errorf("rejected %v", list)
@@ -105,9 +106,9 @@ func TestBatch_RejectionsAreBoundedInTheAnswer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	body := `{"session_id":"t","events":[` + strings.TrimSuffix(strings.Repeat(`{"event_type":"gaze"},`, 500), ",") + `]}`
-	got := e.post(t, pathBatch, body).want(t, http.StatusAccepted, "")
-	if list, _ := got.json["rejected"].([]any); len(list) != 100 || got.json["failed"] != 500.0 {
-		t.Errorf("%d of %v rejections are listed", len(list), got.json["failed"])
+	got := e.post(t, pathBatch, body).Want(t, http.StatusAccepted, "")
+	if list, _ := got.JSON["rejected"].([]any); len(list) != 100 || got.JSON["failed"] != 500.0 {
+		t.Errorf("%d of %v rejections are listed", len(list), got.JSON["failed"])
 	}
 	if stored := e.stored(t); len(stored[0].Rejected) != 500 {
 		t.Errorf("%d rejections are kept", len(stored[0].Rejected))
@@ -119,14 +120,14 @@ func TestBatch_RejectionsAreBoundedInTheAnswer(t *testing.T) {
 func TestBatch_Repeat(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	first := e.post(t, pathBatch, tour(3, "a")).want(t, http.StatusAccepted, "")
-	again := e.post(t, "/api/v1/unreal//tracking/batch/", tour(3, "a")).want(t, http.StatusAccepted, "")
-	other := e.post(t, pathBatch, tour(4, "a")).want(t, http.StatusAccepted, "")
-	if first.json["batch_id"] != again.json["batch_id"] || first.json["batch_id"] == other.json["batch_id"] {
-		t.Errorf("batch ids %v, %v, %v", first.json["batch_id"], again.json["batch_id"], other.json["batch_id"])
+	first := e.post(t, pathBatch, tour(3, "a")).Want(t, http.StatusAccepted, "")
+	again := e.post(t, "/api/v1/unreal//tracking/batch/", tour(3, "a")).Want(t, http.StatusAccepted, "")
+	other := e.post(t, pathBatch, tour(4, "a")).Want(t, http.StatusAccepted, "")
+	if first.JSON["batch_id"] != again.JSON["batch_id"] || first.JSON["batch_id"] == other.JSON["batch_id"] {
+		t.Errorf("batch ids %v, %v, %v", first.JSON["batch_id"], again.JSON["batch_id"], other.JSON["batch_id"])
 	}
-	if first.json["duplicate"] != false || again.json["duplicate"] != true || other.json["duplicate"] != false {
-		t.Errorf("duplicate %v, %v, %v", first.json["duplicate"], again.json["duplicate"], other.json["duplicate"])
+	if first.JSON["duplicate"] != false || again.JSON["duplicate"] != true || other.JSON["duplicate"] != false {
+		t.Errorf("duplicate %v, %v, %v", first.JSON["duplicate"], again.JSON["duplicate"], other.JSON["duplicate"])
 	}
 	stored := e.stored(t)
 	if len(stored) != 3 || stored[0].ReceiptID == stored[1].ReceiptID {
@@ -134,9 +135,9 @@ func TestBatch_Repeat(t *testing.T) {
 	}
 	// An id of the client's own, used for other content, is no repeat.
 	key := map[string]string{"Idempotency-Key": "once"}
-	e.send(t, http.MethodPost, pathBatch, tour(3, "b"), key).want(t, http.StatusAccepted, "")
-	reused := e.send(t, http.MethodPost, pathBatch, tour(3, "c"), key).want(t, http.StatusAccepted, "")
-	if reused.json["duplicate"] != false {
+	e.send(t, http.MethodPost, pathBatch, tour(3, "b"), key).Want(t, http.StatusAccepted, "")
+	reused := e.send(t, http.MethodPost, pathBatch, tour(3, "c"), key).Want(t, http.StatusAccepted, "")
+	if reused.JSON["duplicate"] != false {
 		t.Error("other content under a known id was called a duplicate")
 	}
 }
@@ -145,8 +146,8 @@ func TestBatch_Repeat(t *testing.T) {
 func TestBatch_RepeatAfterFailureIsNoDuplicate(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, fates(script(fate{answer: ErrFull})))
-	e.post(t, pathBatch, tour(3, "a")).want(t, http.StatusServiceUnavailable, "queue_full")
-	if got := e.post(t, pathBatch, tour(3, "a")).want(t, http.StatusAccepted, ""); got.json["duplicate"] != false {
+	e.post(t, pathBatch, tour(3, "a")).Want(t, http.StatusServiceUnavailable, "queue_full")
+	if got := e.post(t, pathBatch, tour(3, "a")).Want(t, http.StatusAccepted, ""); got.JSON["duplicate"] != false {
 		t.Error("called a duplicate")
 	}
 }
@@ -155,21 +156,21 @@ func TestSession_Answer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	body := fmt.Sprintf(`{"session_start":"%d","session_end":"%d","customer_id":"cust_test_12345","property_id":"prop_luxury_villa_001"}`,
-		testNow().Unix(), testNow().Unix()+300)
-	got := e.post(t, pathSession, body).want(t, http.StatusCreated, "")
-	id, _ := got.json["session_id"].(string)
+		caller.Now().Unix(), caller.Now().Unix()+300)
+	got := e.post(t, pathSession, body).Want(t, http.StatusCreated, "")
+	id, _ := got.JSON["session_id"].(string)
 	want := map[string]any{
 		"status": "success", "message": "Session received", "duration_seconds": 300.0,
 		"received_at": "2025-12-02T14:30:20.123456+00:00", "duplicate": false,
 	}
 	ignored := cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "batch_id" || k == "session_id" })
-	if diff := cmp.Diff(want, got.json, ignored); diff != "" || id == "" {
+	if diff := cmp.Diff(want, got.JSON, ignored); diff != "" || id == "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
 	// A client that lost the answer asks again and must get the same session.
-	again := e.post(t, pathSession, body).want(t, http.StatusCreated, "")
-	if again.json["session_id"] != id || again.json["duplicate"] != true || again.json["batch_id"] != got.json["batch_id"] {
-		t.Errorf("the repeat was answered %v", again.json)
+	again := e.post(t, pathSession, body).Want(t, http.StatusCreated, "")
+	if again.JSON["session_id"] != id || again.JSON["duplicate"] != true || again.JSON["batch_id"] != got.JSON["batch_id"] {
+		t.Errorf("the repeat was answered %v", again.JSON)
 	}
 	stored := e.stored(t)
 	if len(stored) != 2 || stored[0].Report == nil || stored[0].Report.CustomerID != "cust_test_12345" {
@@ -205,11 +206,11 @@ func TestSession_OldClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.send(t, http.MethodPost, pathSession, tc.body, map[string]string{"Content-Type": tc.contentType}).want(t, http.StatusCreated, "")
-			if got.json["duration_seconds"] != tc.duration {
-				t.Errorf("duration_seconds is %v, want %v", got.json["duration_seconds"], tc.duration)
+			got := e.send(t, http.MethodPost, pathSession, tc.body, map[string]string{"Content-Type": tc.contentType}).Want(t, http.StatusCreated, "")
+			if got.JSON["duration_seconds"] != tc.duration {
+				t.Errorf("duration_seconds is %v, want %v", got.JSON["duration_seconds"], tc.duration)
 			}
-			if id := got.json["session_id"]; id == "" || tc.session != "" && id != tc.session {
+			if id := got.JSON["session_id"]; id == "" || tc.session != "" && id != tc.session {
 				t.Errorf("session_id is %v, want %q", id, tc.session)
 			}
 			if stored := e.stored(t); len(stored) != 1 || stored[0].Report == nil {
@@ -229,9 +230,9 @@ func TestSession_Ignored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.post(t, pathSession, body).want(t, http.StatusCreated, "")
-			if got.json["status"] != "ignored" || len(e.stored(t)) != 0 {
-				t.Errorf("answered %v, stored %v", got.json, e.stored(t))
+			got := e.post(t, pathSession, body).Want(t, http.StatusCreated, "")
+			if got.JSON["status"] != "ignored" || len(e.stored(t)) != 0 {
+				t.Errorf("answered %v, stored %v", got.JSON, e.stored(t))
 			}
 		})
 	}
@@ -259,24 +260,24 @@ func TestUnreadable_Answer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEdge(t)
-			got := e.post(t, tc.path, tc.body).want(t, http.StatusBadRequest, tc.code)
-			list, _ := got.json["errors"].([]any)
+			got := e.post(t, tc.path, tc.body).Want(t, http.StatusBadRequest, tc.code)
+			list, _ := got.JSON["errors"].([]any)
 			if len(list) != 1 {
 				t.Fatalf("errors: %v", list)
 			}
 			first, _ := list[0].(map[string]any)
-			if first["field"] != tc.field || first["code"] != tc.code || first["detail"] != got.json["detail"] {
+			if first["field"] != tc.field || first["code"] != tc.code || first["detail"] != got.JSON["detail"] {
 				t.Errorf("errors: %v, want field %q", first, tc.field)
 			}
 			if _, ok := first["offset"].(float64); !ok {
 				t.Errorf("errors: %v has no offset", first)
 			}
-			keys, _ := got.json["received_keys"].([]any)
+			keys, _ := got.JSON["received_keys"].([]any)
 			if diff := cmp.Diff(tc.keys, keys); diff != "" {
 				t.Errorf("received keys (-want +got):\n%s", diff)
 			}
 			for _, key := range keys {
-				if tc.code == "unrecognised_body" && !strings.Contains(fmt.Sprint(got.json), fmt.Sprint(key)) {
+				if tc.code == "unrecognised_body" && !strings.Contains(fmt.Sprint(got.JSON), fmt.Sprint(key)) {
 					t.Errorf("the answer does not name %v", key)
 				}
 			}

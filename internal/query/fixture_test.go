@@ -2,44 +2,32 @@ package query_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexero-vr/nexero/internal/apikey"
 	"github.com/nexero-vr/nexero/internal/envelope"
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/postgres"
 	"github.com/nexero-vr/nexero/internal/query"
 	"github.com/nexero-vr/nexero/internal/testkit"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// keys are those that the tests' server knows, by what becomes of them.
+// keys are those that the tests' server knows: of two tenants, named as they are,
+// and the caller's.
 func keys(key string) (tenant, keyID string, err error) {
-	switch key {
-	case "acme", "other":
+	if key == "acme" || key == "other" {
 		return key, "key-of-" + key, nil
-	case "malformed":
-		return "", "", fmt.Errorf("%w: it is", apikey.ErrMalformed)
-	case "revoked":
-		return "", "", apikey.ErrRevoked
-	case "post":
-		return "", "", apikey.ErrScope
-	case "untold":
-		return "", "", apikey.ErrUnavailable
-	default:
-		return "", "", apikey.ErrUnknown
 	}
+	return caller.Authenticate(key)
 }
 
 // fixture is a read API on a database of its own.
@@ -168,56 +156,29 @@ func rejected(tenant, name string, code event.Code, n int) *event.Batch {
 	return b
 }
 
-// answer is what a client gets.
-type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
+func (a *fixture) request(method, target string, header ...string) caller.Answer {
+	a.Helper()
+	return a.requestFrom(caller.Here, method, target, header...)
 }
 
-func (a *fixture) request(method, target string, header ...string) answer {
+func (a *fixture) requestFrom(address, method, target string, header ...string) caller.Answer {
 	a.Helper()
-	return a.requestFrom("192.0.2.1:1234", method, target, header...)
-}
-
-func (a *fixture) requestFrom(address, method, target string, header ...string) answer {
-	a.Helper()
-	request := httptest.NewRequestWithContext(a.Context(), method, target, nil)
-	request.RemoteAddr = address
-	for pair := range slices.Chunk(header, 2) {
-		request.Header.Set(pair[0], pair[1])
-	}
-	recorder := httptest.NewRecorder()
-	a.server.Handler().ServeHTTP(recorder, request)
-	got := answer{status: recorder.Code, header: recorder.Header()}
-	if recorder.Body.Len() > 0 {
-		a.wantDocumented(method, target, got.status, recorder.Body.Bytes())
-		if err := json.Unmarshal(recorder.Body.Bytes(), &got.body); err != nil {
-			a.Fatalf("%s %s: %q: %v", method, target, recorder.Body, err)
-		}
+	got := caller.Call(a, a.server.Handler(), address, method, target, "", header...)
+	if len(got.Body) > 0 {
+		a.wantDocumented(method, target, got.Status, got.Body)
 	}
 	return got
 }
 
 // get asks with the key of a tenant.
-func (a *fixture) get(key, target string) answer {
+func (a *fixture) get(key, target string) caller.Answer {
 	a.Helper()
 	return a.request(http.MethodGet, target, "X-Api-Key", key)
 }
 
-func (a *fixture) wantProblem(what string, got answer, status int, code string) {
+func (a *fixture) wantProblem(what string, got caller.Answer, status int, code string) {
 	a.Helper()
-	b := got.body
-	if got.status != status || b["code"] != code || b["type"] != "urn:nexero:problem:"+code || b["status"] != float64(status) {
-		a.Errorf("%s: %d %v, want %d %s", what, got.status, b, status, code)
-	}
-	detail, _ := b["detail"].(string)
-	title, _ := b["title"].(string)
-	if detail == "" || title == "" || b["message"] != detail || b["errors"] == nil || b["correlation_id"] != got.header.Get("X-Correlation-Id") {
-		a.Errorf("%s: the answer lacks something: %v", what, b)
-	}
-	comesAgain := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
-	if retry := got.header.Get("Retry-After"); (retry != "") != comesAgain {
-		a.Errorf("%s: Retry-After %q with %d", what, retry, status)
+	if got.Status != status || got.Code() != code {
+		a.Errorf("%s: %d %v, want %d %s", what, got.Status, got.JSON, status, code)
 	}
 }

@@ -1,52 +1,26 @@
 package query_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/query"
 	"github.com/nexero-vr/nexero/internal/testkit"
-)
-
-// clock is a time that a test sets forward.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// Where readers of these tests are.
-const (
-	here  = "203.0.113.7:4711"
-	there = "203.0.113.8:4711"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 const rejections = "/api/v1/rejections"
 
 // limited is a read API with rates that a test reaches.
-func limited(t *testing.T, change func(*query.Options)) (a *fixture, now *clock) {
+func limited(t *testing.T, change func(*query.Options)) (a *fixture, now *caller.Clock) {
 	t.Helper()
-	now = &clock{now: time.Now()}
+	now = caller.NewClock(time.Now())
 	options := query.DefaultOptions()
 	options.Rates.Burst = time.Second
 	change(&options)
@@ -54,7 +28,7 @@ func limited(t *testing.T, change func(*query.Options)) (a *fixture, now *clock)
 }
 
 // reads asks with a key, from an address.
-func (a *fixture) reads(from, key string, header ...string) answer {
+func (a *fixture) reads(from, key string, header ...string) caller.Answer {
 	a.Helper()
 	return a.requestFrom(from, http.MethodGet, rejections, append([]string{"X-Api-Key", key}, header...)...)
 }
@@ -76,31 +50,31 @@ func TestRates(t *testing.T) {
 			t.Parallel()
 			a, now := limited(t, func(o *query.Options) { test.change(&o.Rates) })
 			for i := range 3 {
-				got := a.reads(here, "acme")
-				if got.status != http.StatusOK || got.header.Get("RateLimit") == "" {
-					t.Fatalf("read %d: %d %v", i, got.status, got.header)
+				got := a.reads(caller.Here, "acme")
+				if got.Status != http.StatusOK || got.Header.Get("RateLimit") == "" {
+					t.Fatalf("read %d: %d %v", i, got.Status, got.Header)
 				}
 			}
-			got := a.reads(here, "acme")
+			got := a.reads(caller.Here, "acme")
 			a.wantProblem("the fourth", got, 429, test.code)
-			if policy := got.header.Get("RateLimit-Policy"); strings.Count(policy, `"replica-`) != 2 || strings.Contains(policy, "bytes") {
+			if policy := got.Header.Get("RateLimit-Policy"); strings.Count(policy, `"replica-`) != 2 || strings.Contains(policy, "bytes") {
 				t.Errorf("RateLimit-Policy is %q", policy)
 			}
-			if left := got.header.Get("RateLimit"); left != `"`+test.policy+`";r=0;t=1` || got.header.Get("Retry-After") != "1" {
-				t.Errorf("RateLimit is %q, Retry-After %q", left, got.header.Get("Retry-After"))
+			if left := got.Header.Get("RateLimit"); left != `"`+test.policy+`";r=0;t=1` || got.Header.Get("Retry-After") != "1" {
+				t.Errorf("RateLimit is %q, Retry-After %q", left, got.Header.Get("Retry-After"))
 			}
-			if detail, _ := got.body["detail"].(string); !strings.Contains(detail, "Other replicas") || !strings.Contains(detail, "Send the same request again") || strings.Contains(detail, "stored") {
+			if detail, _ := got.JSON["detail"].(string); !strings.Contains(detail, "Other replicas") || !strings.Contains(detail, "Send the same request again") || strings.Contains(detail, "stored") {
 				t.Errorf("the answer says %q", detail)
 			}
-			if got := a.reads(here, "other"); got.status != http.StatusOK {
-				t.Errorf("another key: %d", got.status)
+			if got := a.reads(caller.Here, "other"); got.Status != http.StatusOK {
+				t.Errorf("another key: %d", got.Status)
 			}
-			if got := a.reads(there, "acme"); (got.status != http.StatusOK) != test.shared {
-				t.Errorf("the key elsewhere: %d", got.status)
+			if got := a.reads(caller.There, "acme"); (got.Status != http.StatusOK) != test.shared {
+				t.Errorf("the key elsewhere: %d", got.Status)
 			}
-			now.pass(time.Second)
-			if got := a.reads(here, "acme"); got.status != http.StatusOK {
-				t.Errorf("after Retry-After: %d", got.status)
+			now.Pass(time.Second)
+			if got := a.reads(caller.Here, "acme"); got.Status != http.StatusOK {
+				t.Errorf("after Retry-After: %d", got.Status)
 			}
 		})
 	}
@@ -110,19 +84,19 @@ func TestRates(t *testing.T) {
 func TestSetRates(t *testing.T) {
 	t.Parallel()
 	a, _ := limited(t, func(o *query.Options) { o.Rates.AddressRequests = 1 })
-	a.reads(here, "acme")
-	a.wantProblem("the second", a.reads(here, "acme"), 429, gate.AddressRequests)
+	a.reads(caller.Here, "acme")
+	a.wantProblem("the second", a.reads(caller.Here, "acme"), 429, gate.AddressRequests)
 	for _, wrong := range []gate.Rates{{}, gate.DefaultRates()} { // none, and some of bytes
 		if err := a.server.SetRates(wrong); err == nil {
 			t.Errorf("accepted: %v", wrong)
 		}
 	}
-	a.wantProblem("still", a.reads(here, "acme"), 429, gate.AddressRequests)
+	a.wantProblem("still", a.reads(caller.Here, "acme"), 429, gate.AddressRequests)
 	if err := a.server.SetRates(query.DefaultOptions().Rates); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.reads(here, "acme"); got.status != http.StatusOK {
-		t.Errorf("with higher rates: %d", got.status)
+	if got := a.reads(caller.Here, "acme"); got.Status != http.StatusOK {
+		t.Errorf("with higher rates: %d", got.Status)
 	}
 }
 
@@ -131,26 +105,26 @@ func TestSetRates(t *testing.T) {
 func TestFailedKeys(t *testing.T) {
 	t.Parallel()
 	a, now := limited(t, func(o *query.Options) { o.Rates.AuthFailures = 3 })
-	if got := a.reads(here, "acme"); got.status != http.StatusOK {
-		t.Fatalf("%d", got.status)
+	if got := a.reads(caller.Here, "acme"); got.Status != http.StatusOK {
+		t.Fatalf("%d", got.Status)
 	}
 	for i := range 3 {
-		a.wantProblem("a guess", a.reads(here, fmt.Sprint("guess ", i)), 401, gate.UnknownKey)
+		a.wantProblem("a guess", a.reads(caller.Here, fmt.Sprint("guess ", i)), 401, gate.UnknownKey)
 	}
-	got := a.reads(here, "another guess")
+	got := a.reads(caller.Here, "another guess")
 	a.wantProblem("one too many", got, 429, gate.FailedKeys)
-	if got.header.Get("Retry-After") != "20" {
-		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+	if got.Header.Get("Retry-After") != "20" {
+		t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 	}
-	if got := a.reads(here, "acme"); got.status != http.StatusOK {
-		t.Errorf("a good key from there: %d", got.status)
+	if got := a.reads(caller.Here, "acme"); got.Status != http.StatusOK {
+		t.Errorf("a good key from there: %d", got.Status)
 	}
-	a.wantProblem("from elsewhere", a.reads(there, "another guess"), 401, gate.UnknownKey)
+	a.wantProblem("from elsewhere", a.reads(caller.There, "another guess"), 401, gate.UnknownKey)
 	for range 10 {
-		a.wantProblem("what may post is no guess", a.reads(there, "post"), 403, gate.InsufficientScope)
+		a.wantProblem("what may post is no guess", a.reads(caller.There, "misplaced"), 403, gate.InsufficientScope)
 	}
-	now.pass(20 * time.Second)
-	a.wantProblem("later", a.reads(here, "a late guess"), 401, gate.UnknownKey)
+	now.Pass(20 * time.Second)
+	a.wantProblem("later", a.reads(caller.Here, "a late guess"), 401, gate.UnknownKey)
 }
 
 // Behind a listed proxy clients are told apart, and others cannot pretend.
@@ -163,50 +137,32 @@ func TestTrustedProxies(t *testing.T) {
 		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}
 	})
 	for _, client := range []string{"198.51.100.1", "198.51.100.2"} {
-		if got := a.reads(proxy, "acme", "X-Forwarded-For", client); got.status != http.StatusOK {
-			t.Errorf("%s: %d", client, got.status)
+		if got := a.reads(proxy, "acme", "X-Forwarded-For", client); got.Status != http.StatusOK {
+			t.Errorf("%s: %d", client, got.Status)
 		}
 		a.wantProblem(client, a.reads(proxy, "acme", "X-Forwarded-For", "192.0.2.1, "+client), 429, gate.AddressRequests)
 	}
-	if got := a.reads(here, "acme", "X-Forwarded-For", "198.51.100.3"); got.status != http.StatusOK {
-		t.Errorf("%d", got.status)
+	if got := a.reads(caller.Here, "acme", "X-Forwarded-For", "198.51.100.3"); got.Status != http.StatusOK {
+		t.Errorf("%d", got.Status)
 	}
-	a.wantProblem("a client that names another", a.reads(here, "acme", "X-Forwarded-For", "198.51.100.4"), 429, gate.AddressRequests)
+	a.wantProblem("a client that names another", a.reads(caller.Here, "acme", "X-Forwarded-For", "198.51.100.4"), 429, gate.AddressRequests)
 }
 
 // listen serves a read API as its root does, and returns its address.
 func (a *fixture) listen(options query.Options) string {
 	a.Helper()
-	listener, err := new(net.ListenConfig).Listen(a.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		a.Fatal(err)
-	}
-	server := query.NewHTTPServer(a.server.Handler(), &options, testkit.Logger(a))
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(a.server.Limit(listener)) }()
-	a.Cleanup(func() {
-		_ = server.Close()
-		<-served
-	})
-	return listener.Addr().String()
+	return caller.Serve(a, query.NewHTTPServer(a.server.Handler(), &options, testkit.Logger(a)), a.server.Limit)
 }
 
 // ask opens a connection, writes text to it and returns the status and the code
 // of the answer; 0 is none.
 func (a *fixture) ask(address, text string) (status int, body string) {
 	a.Helper()
-	conn, err := new(net.Dialer).DialContext(a.Context(), "tcp", address)
-	if err != nil {
-		a.Fatal(err)
-	}
-	a.Cleanup(func() { _ = conn.Close() })
+	conn, in := caller.Dial(a, address, text)
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		a.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, text); err != nil {
-		a.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return 0, err.Error()
 	}

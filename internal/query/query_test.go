@@ -9,6 +9,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/gate"
 	"github.com/nexero-vr/nexero/internal/query"
+	"github.com/nexero-vr/nexero/internal/testkit/caller"
 )
 
 // Who may not read learns why, on every route alike. // rule 8
@@ -26,24 +27,24 @@ func TestServer_Authenticates(t *testing.T) {
 			{[]string{"Authorization", "Basic YTpi"}, 401, "malformed_key"},
 			{[]string{"X-Api-Key", "nobody's"}, 401, "unknown_key"},
 			{[]string{"Authorization", "Bearer revoked"}, 401, "revoked_key"},
-			{[]string{"X-Api-Key", "post"}, 403, "insufficient_scope"},
-			{[]string{"X-Api-Key", "untold"}, 503, "keys_unavailable"},
+			{[]string{"X-Api-Key", "misplaced"}, 403, "insufficient_scope"},
+			{[]string{"X-Api-Key", "away"}, 503, "keys_unavailable"},
 		} {
 			got := a.request(http.MethodGet, target, test.header...)
 			a.wantProblem(target, got, test.status, test.code)
-			if challenge := got.header.Get("Www-Authenticate"); (challenge != "") != (test.status == 401) {
+			if challenge := got.Header.Get("Www-Authenticate"); (challenge != "") != (test.status == 401) {
 				t.Errorf("%s %v: challenge %q", target, test.header, challenge)
 			}
 		}
 	}
 	// A key in the address is in logs on its way, and is not read.
 	a.wantProblem("key in the address", a.request(http.MethodGet, "/api/v1/rejections?api_key=acme"), 401, "missing_key")
-	if got := a.request(http.MethodGet, "/api/v1/rejections", "Authorization", "bearer acme"); got.status != 200 {
-		t.Errorf("a bearer key: %d %v", got.status, got.body)
+	if got := a.request(http.MethodGet, "/api/v1/rejections", "Authorization", "bearer acme"); got.Status != 200 {
+		t.Errorf("a bearer key: %d %v", got.Status, got.JSON)
 	}
 	anonymous := setup(t, query.Options{AnonymousTenant: "acme"})
-	if got := anonymous.request(http.MethodGet, "/api/v1/rejections"); got.status != 200 {
-		t.Errorf("without a key where none is needed: %d %v", got.status, got.body)
+	if got := anonymous.request(http.MethodGet, "/api/v1/rejections"); got.Status != 200 {
+		t.Errorf("without a key where none is needed: %d %v", got.Status, got.JSON)
 	}
 	anonymous.wantProblem("a bad key where none is needed", anonymous.get("nobody's", "/api/v1/rejections"), 401, "unknown_key")
 }
@@ -57,23 +58,23 @@ func TestServer_Paths(t *testing.T) {
 	a.wantProblem("POST", a.request(http.MethodPost, "/api/v1/rejections", "X-Api-Key", "acme"), 405, "method_not_allowed")
 	for _, target := range []string{"/livez", "/readyz", "/", "//api//v1/rejections/"} {
 		got := a.get("acme", target)
-		if got.status != 200 || got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %d %v", target, got.status, got.header)
+		if got.Status != 200 || got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %d %v", target, got.Status, got.Header)
 		}
 		head := a.request(http.MethodHead, target, "X-Api-Key", "acme")
-		if head.status != 200 || head.body != nil || head.header.Get("Content-Length") != got.header.Get("Content-Length") {
-			t.Errorf("HEAD %s: %d %v %v", target, head.status, head.header, head.body)
+		if head.Status != 200 || head.JSON != nil || head.Header.Get("Content-Length") != got.Header.Get("Content-Length") {
+			t.Errorf("HEAD %s: %d %v %v", target, head.Status, head.Header, head.JSON)
 		}
 	}
-	if got := a.request(http.MethodOptions, "/api/v1/rejections"); got.status != 204 || got.header.Get("Allow") != "OPTIONS, GET, HEAD" {
-		t.Errorf("OPTIONS: %d %v", got.status, got.header)
+	if got := a.request(http.MethodOptions, "/api/v1/rejections"); got.Status != 204 || got.Header.Get("Allow") != "OPTIONS, GET, HEAD" {
+		t.Errorf("OPTIONS: %d %v", got.Status, got.Header)
 	}
 	a.server.StopAccepting()
-	if got := a.get("acme", "/readyz"); got.status != 503 || got.body["status"] != "not_ready" || a.server.Accepting() == nil {
-		t.Errorf("ready while it stops: %d %v", got.status, got.body)
+	if got := a.get("acme", "/readyz"); got.Status != 503 || got.JSON["status"] != "not_ready" || a.server.Accepting() == nil {
+		t.Errorf("ready while it stops: %d %v", got.Status, got.JSON)
 	}
-	if got := a.get("acme", "/api/v1/rejections"); got.status != 200 { // rule 10
-		t.Errorf("a request that still comes: %d", got.status)
+	if got := a.get("acme", "/api/v1/rejections"); got.Status != 200 { // rule 10
+		t.Errorf("a request that still comes: %d", got.Status)
 	}
 }
 
@@ -83,7 +84,7 @@ func TestServer_CorrelationID(t *testing.T) {
 	for sent, kept := range map[string]bool{
 		"a-b_c.9": true, strings.Repeat("x", 64): true, "": false, strings.Repeat("x", 65): false, "a b": false, "a\u00e4": false,
 	} {
-		got := a.request(http.MethodGet, "/livez", "X-Correlation-Id", sent).header.Get("X-Correlation-Id")
+		got := a.request(http.MethodGet, "/livez", "X-Correlation-Id", sent).Header.Get("X-Correlation-Id")
 		if (got == sent) != kept || got == "" {
 			t.Errorf("sent %q, got %q", sent, got)
 		}
@@ -106,9 +107,9 @@ func TestServer_CORS(t *testing.T) {
 		{[]string{"*"}, page, "*"},
 	} {
 		a := setup(t, query.Options{Exposure: gate.Exposure{CORSOrigins: test.origins}})
-		got := a.request(http.MethodGet, "/api/v1/rejections", "Origin", test.origin, "X-Api-Key", "acme").header
+		got := a.request(http.MethodGet, "/api/v1/rejections", "Origin", test.origin, "X-Api-Key", "acme").Header
 		preflight := a.request(http.MethodOptions, "/api/v1/rejections", "Origin", test.origin,
-			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key").header
+			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "x-api-key").Header
 		for _, header := range []http.Header{got, preflight} {
 			if allowed := header.Get("Access-Control-Allow-Origin"); allowed != test.want || header.Get("Access-Control-Allow-Credentials") != "" {
 				t.Errorf("list %v, page %s: %v", test.origins, test.origin, header)
@@ -142,15 +143,15 @@ func TestServer_DatabaseAway(t *testing.T) {
 	for _, target := range []string{"/api/v1/sessions/tour", "/api/v1/rejections"} {
 		got := a.get("acme", target)
 		a.wantProblem(target, got, 503, "database_unavailable")
-		if text, _ := got.body["detail"].(string); strings.Contains(text, "127.0.0.1") {
+		if text, _ := got.JSON["detail"].(string); strings.Contains(text, "127.0.0.1") {
 			t.Errorf("the answer names the server: %s", text)
 		}
 	}
-	if got := a.get("", "/readyz"); got.status != 503 {
-		t.Errorf("readyz: %d %v", got.status, got.body)
+	if got := a.get("", "/readyz"); got.Status != 503 {
+		t.Errorf("readyz: %d %v", got.Status, got.JSON)
 	}
-	if got := a.get("", "/livez"); got.status != 200 {
-		t.Errorf("livez: %d %v", got.status, got.body)
+	if got := a.get("", "/livez"); got.Status != 200 {
+		t.Errorf("livez: %d %v", got.Status, got.JSON)
 	}
 }
 
@@ -162,10 +163,10 @@ func TestServer_Bounded(t *testing.T) {
 	a.load(rejected("acme", "tour", event.InvalidText, 1))
 	a.exec(`ALTER TABLE nexero.rejected_events RENAME TO kept;
 	        CREATE VIEW nexero.rejected_events AS SELECT k.* FROM nexero.kept k, pg_sleep(60)`)
-	slow := make(chan answer, 1)
+	slow := make(chan caller.Answer, 1)
 	go func() {
 		for {
-			if got := a.get("acme", "/api/v1/rejections"); got.body["code"] != "overloaded" { // by the reads below
+			if got := a.get("acme", "/api/v1/rejections"); got.JSON["code"] != "overloaded" { // by the reads below
 				slow <- got
 				return
 			}
@@ -179,13 +180,13 @@ func TestServer_Bounded(t *testing.T) {
 			if !refusedOnce {
 				t.Error("no read was refused while it went on")
 			}
-			if got := a.get("acme", "/api/v1/sessions/nobody"); got.status != 404 {
-				t.Errorf("the read after it: %d %v", got.status, got.body)
+			if got := a.get("acme", "/api/v1/sessions/nobody"); got.Status != 404 {
+				t.Errorf("the read after it: %d %v", got.Status, got.JSON)
 			}
 			return
 		default:
 			got := a.get("acme", "/api/v1/sessions/nobody")
-			if got.status == 404 { // before it began, or after its end
+			if got.Status == 404 { // before it began, or after its end
 				continue
 			}
 			a.wantProblem("a read beside it", got, 503, "overloaded")

@@ -32,15 +32,15 @@ func (a *fixture) list(key string, parameters url.Values) (ids []string) {
 	parameters = url.Values(map[string][]string(parameters))
 	for {
 		got := a.get(key, "/api/v1/rejections?"+parameters.Encode())
-		if got.status != 200 {
-			a.Fatalf("page: %d %v", got.status, got.body)
+		if got.Status != 200 {
+			a.Fatalf("page: %d %v", got.Status, got.JSON)
 		}
-		page, _ := got.body["rejections"].([]any)
+		page, _ := got.JSON["rejections"].([]any)
 		for _, one := range page {
 			entry, _ := one.(map[string]any)
 			ids = append(ids, fmt.Sprint(entry["id"]))
 		}
-		cursor, more := got.body["next_cursor"].(string)
+		cursor, more := got.JSON["next_cursor"].(string)
 		if !more {
 			return ids
 		}
@@ -100,9 +100,9 @@ func TestRejections_Shape(t *testing.T) {
 	b.Rejected = append(b.Rejected, event.Rejection{Index: 1, Code: event.NotAnObject, Raw: "<xml>"})
 	a.load(b)
 	got := a.get("acme", "/api/v1/rejections?session="+url.QueryEscape("AnalyticsET@@{tour}"))
-	list, _ := got.body["rejections"].([]any)
-	if got.status != 200 || len(list) != 2 || got.body["next_cursor"] != nil {
-		t.Fatalf("%d %v", got.status, got.body)
+	list, _ := got.JSON["rejections"].([]any)
+	if got.Status != 200 || len(list) != 2 || got.JSON["next_cursor"] != nil {
+		t.Fatalf("%d %v", got.Status, got.JSON)
 	}
 	entry, _ := list[1].(map[string]any)
 	for _, name := range []string{"written_at", "received_at"} {
@@ -143,18 +143,18 @@ func TestRejections_Parameters(t *testing.T) {
 	}
 	a.wantProblem("a parameter of a session", a.get("acme", "/api/v1/sessions/tour?full=1"), 400, "invalid_parameter")
 	for _, at := range []string{"2026-01-31T12:00:00Z", "2026-01-31T12:00:00+02:00", "2026-01-31T12:00:00.5%2B02:00"} {
-		if got := a.get("acme", "/api/v1/rejections?from="+at); got.status != 200 {
-			t.Errorf("from %s: %v", at, got.body)
+		if got := a.get("acme", "/api/v1/rejections?from="+at); got.Status != 200 {
+			t.Errorf("from %s: %v", at, got.JSON)
 		}
 	}
 	first := a.get("acme", "/api/v1/rejections?limit=1&code=invalid_text")
-	cursor, _ := first.body["next_cursor"].(string)
+	cursor, _ := first.JSON["next_cursor"].(string)
 	if cursor == "" {
-		t.Fatalf("the first page: %v", first.body)
+		t.Fatalf("the first page: %v", first.JSON)
 	}
 	// The number of rows may change.
-	if got := a.get("acme", "/api/v1/rejections?limit=2&code=invalid_text&cursor="+cursor); got.status != 200 {
-		t.Errorf("more rows: %v", got.body)
+	if got := a.get("acme", "/api/v1/rejections?limit=2&code=invalid_text&cursor="+cursor); got.Status != 200 {
+		t.Errorf("more rows: %v", got.JSON)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
@@ -197,10 +197,10 @@ func TestSession_Answer(t *testing.T) {
 	for _, id := range []string{"7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8", "AnalyticsET@@%7B7aff2d5c-4fdb-fa8b-8a9f-daa1efa98ce8%7D"} {
 		got := a.get("acme", "/api/v1/sessions/"+id)
 		for _, name := range []string{"updated_at", "first_received_at", "last_received_at"} {
-			if text, _ := got.body[name].(string); text == "" {
-				t.Errorf("%s is %v", name, got.body[name])
+			if text, _ := got.JSON[name].(string); text == "" {
+				t.Errorf("%s is %v", name, got.JSON[name])
 			}
-			delete(got.body, name)
+			delete(got.JSON, name)
 		}
 		iso := func(second int) string {
 			return begin.Add(time.Duration(second) * time.Second).Format("2006-01-02T15:04:05.000000+00:00")
@@ -217,11 +217,11 @@ func TestSession_Answer(t *testing.T) {
 			"looks_total": 1.0, "looks": []any{map[string]any{"target": "mirror", "zone": "hall", "looks": 1.0, "look_s": 0.75}},
 			"interactions_total": 1.0, "interactions": []any{map[string]any{"object": "lamp", "kind": "toggle", "zone": "hall", "interactions": 1.0}},
 		}
-		if diff := cmp.Diff(want, got.body); got.status != 200 || diff != "" {
-			t.Errorf("%s: %d (-want +got):\n%s", id, got.status, diff)
+		if diff := cmp.Diff(want, got.JSON); got.Status != 200 || diff != "" {
+			t.Errorf("%s: %d (-want +got):\n%s", id, got.Status, diff)
 		}
 	}
-	// rule 8: another tenant's session is not there, as nobody's is not.
+	// rule 8: another tenant's session is not caller.There, as nobody's is not.
 	for _, key := range []string{"acme", "other"} {
 		id := "7AFF2D5C4FDBFA8B8A9FDAA1EFA98CE8"
 		if key == "acme" {

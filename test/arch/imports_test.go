@@ -69,17 +69,18 @@ var mayImport = map[string][]string{
 	}, around...),
 
 	// For tests.
-	"internal/testkit":      {anything},
-	"internal/testkit/link": {},
-	"test/cluster":          {"internal/devstack", "internal/testkit"},
-	"test/mutants":          {"test/mutants/patch"},
-	"test/mutants/patch":    {},
-	"test/e2e":              {anything},
-	"test/chaos":            {anything},
-	"test/bench":            {anything},
-	"test/deploy":           {anything},
-	"test/docs":             {anything},
-	"test/arch":             {},
+	"internal/testkit":        {anything},
+	"internal/testkit/caller": {"internal/apikey"},
+	"internal/testkit/link":   {},
+	"test/cluster":            {"internal/devstack", "internal/testkit"},
+	"test/mutants":            {"test/mutants/patch"},
+	"test/mutants/patch":      {},
+	"test/e2e":                {anything},
+	"test/chaos":              {anything},
+	"test/bench":              {anything},
+	"test/deploy":             {anything},
+	"test/docs":               {anything},
+	"test/arch":               {},
 }
 
 // around is what every composition root may use.
