@@ -57,13 +57,18 @@ func drawDamagedCrash(r *rand.Rand) blow {
 	return blow{
 		detail: name + " dies at " + crashpoint.DamagedKept.Nth(1),
 		strike: func(ctx context.Context, f *field) error {
+			if !f.storesRun() {
+				return nil
+			}
 			p, err := f.arm(ctx, name, crashpoint.DamagedKept.Nth(1))
 			if err != nil {
 				return err
 			}
 			const most = 25 // others get them as well
 			for n := 0; n < most && p.running(); n++ {
-				f.damage(ctx, fmt.Sprintf("nobody can read this: %x %d", seed, n))
+				if !f.damage(ctx, fmt.Sprintf("nobody can read this: %x %d", seed, n)) {
+					break // the queue is away by another fault
+				}
 				if !pause(ctx, maintenancePatience/most) {
 					return ctx.Err()
 				}
@@ -74,9 +79,9 @@ func drawDamagedCrash(r *rand.Rand) blow {
 	}
 }
 
-// damage puts a message into the queue. One that the queue did not confirm may
-// be in it all the same.
-func (s *stand) damage(ctx context.Context, message string) {
+// damage puts a message into the queue and reports whether the queue confirmed
+// it. One that it did not may be in it all the same.
+func (s *stand) damage(ctx context.Context, message string) bool {
 	if s.damaged == nil {
 		s.damaged = map[string]bool{}
 	}
@@ -88,6 +93,7 @@ func (s *stand) damage(ctx context.Context, message string) {
 		s.damaged[message] = err == nil
 		return nil
 	})
+	return s.damaged[message]
 }
 
 // takeDamaged looks whether every damaged message was kept, once and as it was,
