@@ -51,8 +51,9 @@ func TestLoad_FrozenWorkerHoldsNobodyUp(t *testing.T) {
 				AND application_name = 'nexero-worker' AND wait_event = 'ClientRead' AND state = '`+tt.state+`'`,
 				func(n int) bool { return n == 1 })
 
-			// The other worker's own time-outs are short, so that it looks soon.
-			second := f.open(postgres.Config{StatementTimeout: time.Second, LockTimeout: 900 * time.Millisecond})
+			// The other worker's own time-outs are short, so that it takes the silent load
+			// for stalled soon, and longer than a second, so that each attempt looks.
+			second := f.open(postgres.Config{StatementTimeout: 2 * time.Second, LockTimeout: 1800 * time.Millisecond})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			f.loadUntilDone(ctx, second, gather)
