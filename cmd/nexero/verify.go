@@ -158,6 +158,9 @@ func report(v *postgres.Verification) string {
 	line("rejected", "%d", v.Rejected)
 	line("facts", "%d sessions folded again, %d sealed ones compared; %d visits", v.Folded, v.Sealed, v.Visits)
 	line("customers", "%d counted again", v.Customers)
+	if v.Past > 0 {
+		line("past", "sums of deleted sessions for %d properties and days", v.Past)
+	}
 	if v.Waiting+v.CustomersWaiting > 0 {
 		line("waiting", "%d sessions and %d customers are not rolled up yet and were not compared", v.Waiting, v.CustomersWaiting)
 	}

@@ -59,7 +59,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Database: Database{
 			URL: databaseURL, MaxConns: 12, StatementTimeout: 15 * time.Second,
 			LockTimeout: 5 * time.Second, IdleTimeout: 10 * time.Second, PoseRetention: 30 * 24 * time.Hour,
-			EventRetention: 396 * 24 * time.Hour,
+			EventRetention: 396 * 24 * time.Hour, SessionRetention: 396 * 24 * time.Hour,
 		},
 		Loading: Loading{
 			Loops: 2, GatherMessages: 64, GatherBytes: 16 << 20, GatherEvents: 50000,
@@ -176,6 +176,7 @@ func TestLoad_Refuses(t *testing.T) {
 		{name: "too few connections", env: []string{"NEXERO_WORKER_LOOPS=8"}, want: []string{"database_max_conns", "is 12, too few for worker_loops"}},
 		{name: "too few connections for roll-ups", env: []string{"NEXERO_ROLLUP_LOOPS=7"}, want: []string{"database_max_conns", "is 12, too few", "rollup_loops"}},
 		{name: "retentions", env: []string{"NEXERO_EVENT_RETENTION=7d"}, want: []string{"event_retention", "below pose_retention"}},
+		{name: "retention of sessions", env: []string{"NEXERO_SESSION_RETENTION=395d"}, want: []string{"session_retention", "below event_retention"}},
 		{name: "all at once", args: []string{"--gather-events=7"}, env: []string{"NEXERO_NOPE=1", "NEXERO_GATHER_AGE=soon"}, file: "x: 1", want: []string{
 			"NEXERO_NOPE", `"soon"`, `"x"`,
 		}},

@@ -122,6 +122,7 @@ type Database struct {
 	IdleTimeout        time.Duration `name:"database_idle_timeout" default:"10s" min:"1s" help:"Longest pause inside a transaction; below queue_ack_wait."`
 	PoseRetention      time.Duration `name:"pose_retention" default:"30d" min:"1d" max:"3650d" help:"How long raw poses are kept, the shortest retention: batches received longer ago are set aside, not loaded."`
 	EventRetention     time.Duration `name:"event_retention" default:"396d" min:"1d" max:"3650d" help:"How long all other raw events are kept, not below pose_retention; aggregates stay."`
+	SessionRetention   time.Duration `name:"session_retention" default:"396d" min:"7d" max:"3650d" help:"How long sessions, their visits, looks and reports are kept after the last of them was received, not below event_retention; aggregates stay."`
 }
 
 // HTTP is how clients reach the edge.

@@ -70,5 +70,10 @@ func checkWorker(w *Worker) error {
 		errs = append(errs, fmt.Errorf("%s is %s, below %s with %s",
 			title("event_retention"), w.Database.EventRetention, title("pose_retention"), w.Database.PoseRetention))
 	}
+	// What is stored of a session says what its raw events mean.
+	if w.Database.SessionRetention < w.Database.EventRetention {
+		errs = append(errs, fmt.Errorf("%s is %s, below %s with %s",
+			title("session_retention"), w.Database.SessionRetention, title("event_retention"), w.Database.EventRetention))
+	}
 	return errors.Join(errs...)
 }

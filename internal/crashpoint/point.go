@@ -136,6 +136,17 @@ const (
 	// RetentionTakingBack is while a detached table with sessions that are not
 	// sealed is attached again, before its rows can be seen: it stays detached.
 	RetentionTakingBack Point = "retention-taking-back"
+	// OldSessionsLocked is with sessions that are no longer kept, and their facts,
+	// locked: nothing happened.
+	OldSessionsLocked Point = "old-sessions-locked"
+	// OldSessionsDeleted is after they were deleted, before what they contributed is
+	// kept: the server takes it back.
+	OldSessionsDeleted Point = "old-sessions-deleted"
+	// OldSessionsBeforeCommit is after that, with everything written.
+	OldSessionsBeforeCommit Point = "old-sessions-before-commit"
+	// OldSessionsCommitted is after COMMIT: they are gone, their sums are kept once, and
+	// touches tell their customers.
+	OldSessionsCommitted Point = "old-sessions-committed"
 )
 
 // postgres: what the ledger forgets, a step of some hundred batches at a time.
@@ -210,6 +221,10 @@ const (
 	QualityCommitted Point = "quality-committed"
 )
 
+// PastKept is in a roll-up of customers or a deletion of sessions, after what
+// those who are gone had added was kept, before COMMIT: nothing is deleted.
+const PastKept Point = "past-kept"
+
 // AggregatesPortion is in a roll-up of sessions or customers, after the
 // differences to one table of the aggregates were applied and before those to
 // the next: none of them is.
@@ -226,8 +241,9 @@ func All() []Point {
 		PartitionsLocked, PartitionsAttached, PartitionsFinalized,
 		RetentionPortion, RetentionSealed, RetentionLooked, RetentionDetached, RetentionBeforeDrop, RetentionDropped, RetentionTakingBack,
 		ForgetAsked, ForgetFound, ForgetRepeatsDeleted, ForgetEntriesDeleted, ForgetBeforeCommit, ForgetCommitted,
+		OldSessionsLocked, OldSessionsDeleted, OldSessionsBeforeCommit, OldSessionsCommitted,
 		SessionsMade, SessionsLocked, SessionsTouchesTaken, SessionsRead, SessionsWholeRead, SessionsFolded, SessionsStored, SessionsBeforeCommit, SessionsCommitted,
 		CustomersMade, CustomersLocked, CustomersTouchesTaken, CustomersRead, CustomersStored, CustomersBeforeCommit, CustomersCommitted,
-		AggregatesPortion, QualityMoved, QualityCommitted,
+		AggregatesPortion, PastKept, QualityMoved, QualityCommitted,
 	}
 }

@@ -21,9 +21,22 @@ type CustomerSession struct {
 // ended for the customer to be a repeat visitor.
 const RepeatAfter = 30 * time.Minute
 
+// NoEnd is the first end of no sessions: no start lies after it.
+const NoEnd = event.Latest
+
+// FirstEnd returns when the first of the sessions had ended, NoEnd without any.
+func FirstEnd(sessions []CustomerSession) event.Micros {
+	first := NoEnd
+	for i := range sessions {
+		first = min(first, max(sessions[i].Start, sessions[i].End))
+	}
+	return first
+}
+
 // CustomerContributions returns what a customer adds to the aggregates, given
-// all sessions of the customer in the tenant, in any order. properties are
-// those that are known.
+// all sessions of the customer in the tenant that are kept, in any order, and
+// the first end of those that are not, or NoEnd. properties are those that are
+// known.
 //
 // A customer counts once for each property and day on which a session began. The
 // customer is a repeat visitor there if one of these sessions began RepeatAfter
@@ -32,17 +45,13 @@ const RepeatAfter = 30 * time.Minute
 // length; one whose end is still to come counts as ended then, whatever time it
 // is now. So an older session that arrives late, or an end that moves, can change
 // what later sessions mean.
-func CustomerContributions(sessions []CustomerSession, properties map[string]Property) Contributions {
+func CustomerContributions(firstEnd event.Micros, sessions []CustomerSession, properties map[string]Property) Contributions {
 	if len(sessions) == 0 {
 		return nil
 	}
 	// No session starts after its own end, so whether any other one had ended in
 	// time is whether the first end of all lies far enough back.
-	firstEnd := event.Latest
-	for i := range sessions {
-		firstEnd = min(firstEnd, max(sessions[i].Start, sessions[i].End))
-	}
-	repeatFrom := firstEnd + event.Micros(RepeatAfter.Microseconds())
+	repeatFrom := min(firstEnd, FirstEnd(sessions)) + event.Micros(RepeatAfter.Microseconds())
 	repeats := make(map[Key]bool)
 	for i := range sessions {
 		s := &sessions[i]

@@ -52,7 +52,7 @@ func TestCustomerContributions(t *testing.T) { // rule 4
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := CustomerContributions(c.sessions, map[string]Property{"island": {Zone: time.FixedZone("", 14*3600)}})
+			got := CustomerContributions(NoEnd, c.sessions, map[string]Property{"island": {Zone: time.FixedZone("", 14*3600)}})
 			equal(t, "customers", c.want, rowLines(got, CustomersDaily))
 		})
 	}
@@ -61,8 +61,8 @@ func TestCustomerContributions(t *testing.T) { // rule 4
 func TestCustomerContributions_LateOlderSession(t *testing.T) { // rule 4
 	t.Parallel()
 	today := []CustomerSession{stayed("loft", 0, 10)}
-	before := CustomerContributions(today, nil)
-	after := CustomerContributions(append(today, stayed("villa", -24*60, -24*60+5)), nil)
+	before := CustomerContributions(NoEnd, today, nil)
+	after := CustomerContributions(NoEnd, append(today, stayed("villa", -24*60, -24*60+5)), nil)
 	equal(t, "difference", "property=loft 2026-03-10 refs=0 [1]\nproperty=villa 2026-03-09 refs=1 [0]",
 		rowLines(Difference(after, before), CustomersDaily))
 }
@@ -100,17 +100,17 @@ func TestCustomerContributions_AreAFunctionOfTheSet(t *testing.T) { // rule 4
 	properties := map[string]Property{"villa": {Zone: time.FixedZone("", 5*3600+1800)}}
 	rapid.Check(t, func(t *rapid.T) {
 		sessions := drawVisits(t)
-		want := CustomerContributions(sessions, properties)
+		want := CustomerContributions(NoEnd, sessions, properties)
 		assertRows(t, "by pairs", repeatsByPairs(sessions, properties), want)
 
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		shuffled := slices.Clone(sessions)
 		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		assertRows(t, "in another order", want, CustomerContributions(shuffled, properties))
+		assertRows(t, "in another order", want, CustomerContributions(NoEnd, shuffled, properties))
 
 		// Whatever is removed, the difference takes away exactly what it added.
 		left := shuffled[:rapid.IntRange(0, len(shuffled)).Draw(t, "left")]
-		less := CustomerContributions(left, properties)
+		less := CustomerContributions(NoEnd, left, properties)
 		assertRows(t, "less what was removed", less, Add(want, Difference(less, want)))
 
 		written := want.Append(nil)

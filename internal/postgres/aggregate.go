@@ -24,6 +24,23 @@ type tenantRow struct {
 	facts.Row
 }
 
+// tenantLists are lists of contributions to be added up.
+type tenantLists map[int32][]facts.Contributions
+
+func (l tenantLists) add(tenant int32, rows facts.Contributions) {
+	if len(rows) > 0 {
+		l[tenant] = append(l[tenant], rows)
+	}
+}
+
+func (l tenantLists) sums() map[int32]facts.Contributions {
+	sums := make(map[int32]facts.Contributions, len(l))
+	for tenant, lists := range l {
+		sums[tenant] = addAll(lists)
+	}
+	return sums
+}
+
 // applyDifferences adds what is different to the aggregates and deletes rows
 // that nobody is in any more. It takes locks in the order of the tables, and
 // within each of tenant and key, that everybody keeps; they are held until

@@ -186,6 +186,12 @@ type customerRollup struct {
 type customerClaim struct {
 	contributed, result facts.Contributions
 	sessions            []facts.CustomerSession
+	// departed sessions were deleted since the last roll-up, and firstEnd is the
+	// first end of those before them. counted is what the customer adds together
+	// with them: what is not in result then is past.
+	departed []facts.CustomerSession
+	firstEnd event.Micros
+	counted  facts.Contributions
 }
 
 // run is the transaction from BEGIN to just before COMMIT. Each step is a
@@ -230,7 +236,7 @@ func (r *customerRollup) begin(ctx context.Context) error {
 // claimCustomers skips customers in other hands. One that another roll-up has
 // just let go of is looked at again by the server.
 const claimCustomers = `
-SELECT f.tenant_id, f.customer_id, f.contributions
+SELECT f.tenant_id, f.customer_id, f.contributions, f.first_end
 FROM nexero.customer_facts f
 JOIN unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id) USING (tenant_id, customer_id)
 WHERE f.generation = $3 AND f.facts_version <= $4 AND ` + customerDue + `
@@ -246,9 +252,10 @@ func (r *customerRollup) claim(ctx context.Context) error {
 	r.claims = make(map[customerKey]*customerClaim)
 	var key customerKey
 	var stored []byte
-	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &stored}, func() error {
+	var firstEnd *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &stored, &firstEnd}, func() error {
 		r.locked.add(key)
-		c := &customerClaim{}
+		c := &customerClaim{firstEnd: firstEndOf(firstEnd)}
 		if stored != nil {
 			var err error
 			if c.contributed, err = facts.DecodeContributions(stored); err != nil {
@@ -275,33 +282,50 @@ WHERE t.tenant_id = n.tenant_id AND t.customer_id = n.customer_id`
 	return err
 }
 
+// readCustomerSessions takes departures in the statement that reads sessions, so
+// that both are of one moment: a session that is being deleted is one or the
+// other, never both and never neither.
 const readCustomerSessions = `
-SELECT f.tenant_id, f.customer_id, coalesce(f.property_id, ''), f.started_at, coalesce(f.ended_at, f.started_at)
-FROM unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+WITH wanted (tenant_id, customer_id) AS (SELECT * FROM unnest($1::integer[], $2::text[])),
+departed AS (
+    DELETE FROM nexero.customer_departures d USING wanted
+    WHERE d.tenant_id = wanted.tenant_id AND d.customer_id = wanted.customer_id AND d.generation = $3
+    RETURNING d.tenant_id, d.customer_id, d.property_id, d.started_at, d.ended_at
+)
+SELECT f.tenant_id, f.customer_id, coalesce(f.property_id, ''), f.started_at, coalesce(f.ended_at, f.started_at), false
+FROM wanted
 JOIN nexero.session_facts f USING (tenant_id, customer_id)
-WHERE f.generation = $3 AND f.started_at IS NOT NULL`
+WHERE f.generation = $3 AND f.started_at IS NOT NULL
+UNION ALL
+SELECT tenant_id, customer_id, coalesce(property_id, ''), started_at, coalesce(ended_at, started_at), true FROM departed`
 
 func (r *customerRollup) readSessions(ctx context.Context) error {
 	crashpoint.At(crashpoint.CustomersTouchesTaken)
-	rows, err := r.conn.Query(ctx, readCustomerSessions, r.locked.tenants, r.locked.customers, r.generation)
+	// Departures of a customer whose row is damaged are left: they would be lost.
+	var sound customerKeys
+	for key := range r.claims {
+		sound.add(key)
+	}
+	rows, err := r.conn.Query(ctx, readCustomerSessions, sound.tenants, sound.customers, r.generation)
 	if err != nil {
 		return err
 	}
 	var key customerKey
 	var property string
+	var departed bool
 	var start, end time.Time
 	names := make(map[string]string) // a customer with a million sessions has few properties
-	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &property, &start, &end}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &property, &start, &end, &departed}, func() error {
 		c := r.claims[key]
-		if c == nil {
-			return nil
-		}
 		if _, ok := names[property]; !ok {
 			names[property] = property
 		}
-		c.sessions = append(c.sessions, facts.CustomerSession{
-			PropertyID: names[property], Start: event.MicrosOf(start), End: event.MicrosOf(end),
-		})
+		session := facts.CustomerSession{PropertyID: names[property], Start: event.MicrosOf(start), End: event.MicrosOf(end)}
+		if departed {
+			c.departed = append(c.departed, session)
+		} else {
+			c.sessions = append(c.sessions, session)
+		}
 		return nil
 	})
 	return err
@@ -318,8 +342,8 @@ func (r *customerRollup) readProperties(ctx context.Context) error {
 			known = make(map[string]facts.Property)
 			r.properties[key.tenant] = known
 		}
-		for i := range c.sessions {
-			name := c.sessions[i].PropertyID
+		for _, session := range c.all() {
+			name := session.PropertyID
 			if _, asked := known[name]; asked || name == "" {
 				continue
 			}
@@ -337,8 +361,8 @@ func (r *customerRollup) readProperties(ctx context.Context) error {
 
 const updateCustomerFacts = `
 UPDATE nexero.customer_facts f
-SET facts_version = $4, rolled_at = now(), due_at = NULL, sessions = n.sessions, contributions = n.contributions
-FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[]) AS n (tenant_id, customer_id, sessions, contributions)
+SET facts_version = $4, rolled_at = now(), due_at = NULL, sessions = n.sessions, contributions = n.contributions, first_end = n.first_end
+FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[], $7::timestamptz[]) AS n (tenant_id, customer_id, sessions, contributions, first_end)
 WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
 
 const deleteCustomerFacts = `
@@ -352,18 +376,20 @@ func (r *customerRollup) storeFacts(ctx context.Context) error {
 	var kept, gone customerKeys
 	var sessions []int64
 	var contributions [][]byte
+	var firstEnds []*time.Time
 	for key, c := range r.claims {
+		c.count(r.properties[key.tenant])
 		if len(c.sessions) == 0 {
 			gone.add(key)
 			continue
 		}
-		c.result = facts.CustomerContributions(c.sessions, r.properties[key.tenant])
 		kept.add(key)
+		firstEnds = append(firstEnds, storedFirstEnd(c.firstEnd))
 		sessions, contributions = append(sessions, int64(len(c.sessions))), append(contributions, c.result.Append(nil))
 	}
 	var batch pgx.Batch
 	if n := len(kept.tenants); n > 0 {
-		batch.Queue(updateCustomerFacts, kept.tenants, kept.customers, r.generation, facts.Version, sessions, contributions).Exec(wantRows(n))
+		batch.Queue(updateCustomerFacts, kept.tenants, kept.customers, r.generation, facts.Version, sessions, contributions, firstEnds).Exec(wantRows(n))
 	}
 	if n := len(gone.tenants); n > 0 {
 		batch.Queue(deleteCustomerFacts, gone.tenants, gone.customers, r.generation).Exec(wantRows(n))
@@ -374,18 +400,17 @@ func (r *customerRollup) storeFacts(ctx context.Context) error {
 	return r.conn.SendBatch(ctx, &batch).Close()
 }
 
-// apply adds what the customers contribute now, less what they had contributed.
+// apply adds what the customers contribute now, less what they had contributed,
+// and keeps what was added for sessions that are gone.
 func (r *customerRollup) apply(ctx context.Context) error {
 	crashpoint.At(crashpoint.CustomersStored)
-	differences := make(map[int32][]facts.Contributions)
+	differences, past := make(tenantLists), make(tenantLists)
 	for key, c := range r.claims {
-		if d := facts.Difference(c.result, c.contributed); len(d) > 0 {
-			differences[key.tenant] = append(differences[key.tenant], d)
-		}
+		differences.add(key.tenant, facts.Difference(c.counted, c.contributed))
+		past.add(key.tenant, facts.Difference(c.counted, c.result))
 	}
-	byTenant := make(map[int32]facts.Contributions, len(differences))
-	for tenant, lists := range differences {
-		byTenant[tenant] = addAll(lists)
+	if err := applyDifferences(ctx, r.conn, r.generation, differences.sums()); err != nil {
+		return err
 	}
-	return applyDifferences(ctx, r.conn, r.generation, byTenant)
+	return keepPast(ctx, r.conn, r.generation, past.sums())
 }

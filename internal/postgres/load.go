@@ -47,6 +47,8 @@ type LoadResult struct {
 type load struct {
 	store      *Store
 	generation int64 // of the Store's memory when the load began
+	// now is the time at the database then; of a replay the time of receipt.
+	now        event.Micros
 	conn       *pgx.Conn
 	deliveries []*delivery
 	entries    []*entry
@@ -78,7 +80,7 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 	defer cancel()
 	defer s.watchStalled(ctx)()
 	l, err := s.load(ctx, batches)
-	if errors.Is(err, errForgotten) || errors.Is(err, errEntryGone) {
+	if errors.Is(err, errForgotten) || errors.Is(err, errEntryGone) || errors.Is(err, errSessionGone) {
 		l, err = s.load(ctx, batches)
 	}
 	if err != nil {
@@ -126,6 +128,7 @@ func (l *load) prepare(ctx context.Context, batches []envelope.Batch) error {
 		}
 		w = windowAt(now, l.store.config.PoseRetention)
 	}
+	l.now = event.MicrosOf(now)
 	wanted := make(map[day]bool, 2)
 	l.deliveries = make([]*delivery, len(batches))
 	names := make([]string, len(batches))

@@ -21,11 +21,11 @@ import (
 // commits and give their numbers to others: events stored under a remembered
 // number would then be somebody else's. So all of it is forgotten when a
 // connection breaks and when a new one finds another server or database.
-// Whatever deletes sessions while the server runs must do so after every
-// worker's memory of them is gone.
+// Sessions are deleted while the server runs, but old ones only: the memory of
+// those is not trusted.
 type memory struct {
 	tenants  *lru.Cache[string, int32]
-	sessions *lru.Cache[event.UUID, int64]
+	sessions *lru.Cache[event.UUID, knownSession]
 	days     attachedDays
 	clock    atomic.Pointer[clockReading]
 
@@ -46,7 +46,7 @@ func newMemory() *memory {
 	m := &memory{}
 	// The constructors fail for sizes below 1 only.
 	m.tenants, _ = lru.New[string, int32](tenantCacheSize)
-	m.sessions, _ = lru.New[event.UUID, int64](sessionCacheSize)
+	m.sessions, _ = lru.New[event.UUID, knownSession](sessionCacheSize)
 	return m
 }
 

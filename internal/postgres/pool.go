@@ -43,6 +43,10 @@ type Config struct {
 	// EventRetention is how long other raw events are kept; default 396 days,
 	// which is 13 months. It is no shorter than PoseRetention.
 	EventRetention time.Duration
+	// SessionRetention is how long sessions are kept after the last of them was
+	// received; default 396 days, or EventRetention if that is longer. It is no
+	// shorter than EventRetention, and a week at least.
+	SessionRetention time.Duration
 }
 
 // connectTimeout bounds one attempt to connect, so that a worker notices within
@@ -66,6 +70,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.IdleTimeout, 15*time.Second)
 	orDefault(&c.PoseRetention, 30*24*time.Hour)
 	orDefault(&c.EventRetention, 396*24*time.Hour)
+	orDefault(&c.SessionRetention, max(396*24*time.Hour, c.EventRetention))
 	return c
 }
 
@@ -83,6 +88,10 @@ func (c Config) validate() error {
 		return errors.New("postgres: events must be kept for a day at least")
 	case c.EventRetention < c.PoseRetention:
 		return errors.New("postgres: poses cannot be kept longer than other events")
+	case c.SessionRetention < c.EventRetention:
+		return errors.New("postgres: events cannot be kept longer than their sessions")
+	case c.SessionRetention < shortestSessions:
+		return errors.New("postgres: sessions must be kept for a week at least")
 	}
 	return nil
 }
@@ -101,6 +110,7 @@ type Store struct {
 	// backlogLook is how many touches a look at the backlog reads.
 	backlogLook int
 	sealing     sealCursor
+	forgotten   forgetCursor
 }
 
 // Open makes the pool. It does not connect: a database that is down shows in

@@ -82,7 +82,7 @@ func (s *Store) Replay(ctx context.Context, request ReplayRequest, judge Judge) 
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
 	defer cancel()
 	outcomes, err := s.replay(ctx, request, judge)
-	if errors.Is(err, errForgotten) {
+	if errors.Is(err, errForgotten) || errors.Is(err, errSessionGone) {
 		outcomes, err = s.replay(ctx, request, judge)
 	}
 	if err != nil {
@@ -126,7 +126,6 @@ type replay struct {
 	load
 	request  ReplayRequest
 	judge    Judge
-	now      event.Micros
 	entry    *entry
 	waiting  []waiting // what was rejected, in the order of positions
 	changed  []rejectedEvent

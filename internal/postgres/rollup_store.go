@@ -154,20 +154,13 @@ func equal(a, b *string) bool {
 // they share are written once.
 func (r *rollup) apply(ctx context.Context) error {
 	crashpoint.At(crashpoint.SessionsStored)
-	differences := make(map[int32][]facts.Contributions)
+	differences := make(tenantLists)
 	for _, c := range r.claims {
-		if c.Result.Postponed {
-			continue
-		}
-		if d := facts.Difference(c.Result.Contributed, c.Contributed); len(d) > 0 {
-			differences[c.TenantID] = append(differences[c.TenantID], d)
+		if !c.Result.Postponed {
+			differences.add(c.TenantID, facts.Difference(c.Result.Contributed, c.Contributed))
 		}
 	}
-	byTenant := make(map[int32]facts.Contributions, len(differences))
-	for tenant, lists := range differences {
-		byTenant[tenant] = addAll(lists)
-	}
-	return applyDifferences(ctx, r.conn, r.generation, byTenant)
+	return applyDifferences(ctx, r.conn, r.generation, differences.sums())
 }
 
 // addAll adds lists in pairs: one after the other would copy the first ones

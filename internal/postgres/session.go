@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,8 +19,25 @@ import (
 // was rolled back must never be used again.
 type freshSessions struct {
 	deliveries []*delivery
-	numbers    map[event.UUID]int64
+	numbers    map[event.UUID]knownSession
 }
+
+// knownSession is a session whose row has been seen committed.
+type knownSession struct {
+	number int64
+	// first is when it was first received.
+	first event.Micros
+}
+
+// trusted reports whether nobody can have deleted the session since it was seen.
+// now is the time at the database when the load began.
+func (k knownSession) trusted(now event.Micros) bool {
+	return k.first > now-event.Micros(sessionTrust.Microseconds())
+}
+
+// errSessionGone is a session that was deleted between two statements: the load
+// that looked for it begins anew and makes it again.
+var errSessionGone = errors.New("a session was deleted while it was looked up")
 
 // want asks for the sessions of d. It may be called again for the same d.
 func (f *freshSessions) want(d *delivery) {
@@ -30,9 +48,9 @@ func (f *freshSessions) want(d *delivery) {
 	}
 }
 
-func (f *freshSessions) remember(cache *lru.Cache[event.UUID, int64]) {
-	for key, number := range f.numbers {
-		cache.Add(key, number)
+func (f *freshSessions) remember(cache *lru.Cache[event.UUID, knownSession]) {
+	for key, known := range f.numbers {
+		cache.Add(key, known)
 	}
 }
 
@@ -45,7 +63,11 @@ ON CONFLICT DO NOTHING`
 
 // findSessions is also the proof that a session exists: the cache holds what it
 // returned in transactions that committed.
-const findSessions = `SELECT session_id, session_no FROM nexero.sessions WHERE session_id = ANY($1)`
+const findSessions = `SELECT session_id, session_no, first_received_at FROM nexero.sessions WHERE session_id = ANY($1)`
+
+// lockSessions keeps old sessions from being deleted before our COMMIT, by
+// which they are not old any more.
+const lockSessions = `SELECT session_no FROM nexero.sessions WHERE session_no = ANY($1) ORDER BY session_id FOR KEY SHARE`
 
 // settleSessions gives every session of the wanted deliveries its number. What
 // is not in the cache is inserted and then looked up: the look is a statement
@@ -53,13 +75,13 @@ const findSessions = `SELECT session_id, session_no FROM nexero.sessions WHERE s
 // An INSERT that conflicts uses up a number, which costs nothing.
 func (l *load) settleSessions(ctx context.Context) error {
 	crashpoint.At(crashpoint.LoadLedger)
-	l.fresh.numbers = make(map[event.UUID]int64)
+	l.fresh.numbers = make(map[event.UUID]knownSession)
 	unknown := make(map[event.UUID]newSession)
 	for _, d := range l.fresh.deliveries {
 		for i := range d.batch.Sessions {
 			session := &d.batch.Sessions[i]
-			if number, ok := l.store.memory.sessions.Get(session.Key); ok {
-				d.sessions[i] = number
+			if known, ok := l.store.memory.sessions.Get(session.Key); ok && known.trusted(l.now) {
+				d.sessions[i] = known.number
 			} else if _, ok := unknown[session.Key]; !ok {
 				unknown[session.Key] = newSession{session, d}
 			}
@@ -71,16 +93,19 @@ func (l *load) settleSessions(ctx context.Context) error {
 	if err := l.insertSessions(ctx, unknown); err != nil {
 		return err
 	}
+	if err := l.lockOld(ctx); err != nil {
+		return err
+	}
 	for _, d := range l.fresh.deliveries {
 		for i := range d.batch.Sessions {
 			if d.sessions[i] != 0 {
 				continue
 			}
-			number, ok := l.fresh.numbers[d.batch.Sessions[i].Key]
+			known, ok := l.fresh.numbers[d.batch.Sessions[i].Key]
 			if !ok {
-				return fmt.Errorf("session %s is gone", d.batch.Sessions[i].Key)
+				return fmt.Errorf("session %s: %w", d.batch.Sessions[i].Key, errSessionGone)
 			}
-			d.sessions[i] = number
+			d.sessions[i] = known.number
 		}
 	}
 	return nil
@@ -110,13 +135,36 @@ func (l *load) insertSessions(ctx context.Context, unknown map[event.UUID]newSes
 	batch.Queue(findSessions, keys).Query(func(rows pgx.Rows) error {
 		var key [16]byte
 		var number int64
-		_, err := pgx.ForEachRow(rows, []any{&key, &number}, func() error {
-			l.fresh.numbers[key] = number
+		var first time.Time
+		_, err := pgx.ForEachRow(rows, []any{&key, &number, &first}, func() error {
+			l.fresh.numbers[key] = knownSession{number, event.MicrosOf(first)}
 			return nil
 		})
 		return err
 	})
 	return l.conn.SendBatch(ctx, &batch).Close()
+}
+
+// lockOld locks those of the sessions that were looked up which somebody may
+// want to delete.
+func (l *load) lockOld(ctx context.Context) error {
+	var old []int64
+	for _, known := range l.fresh.numbers {
+		if !known.trusted(l.now) {
+			old = append(old, known.number)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	tag, err := l.conn.Exec(ctx, lockSessions, old)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() != int64(len(old)) {
+		return errSessionGone
+	}
+	return nil
 }
 
 const insertTouches = `

@@ -24,6 +24,9 @@ type Verification struct {
 	Visits int64
 	// Customers were counted again; CustomersWaiting wait for a roll-up.
 	Customers, CustomersWaiting int64
+	// Past is for how many properties and days there are sums of sessions that are
+	// no longer kept.
+	Past int64
 	// Aggregates were summed again.
 	Aggregates []AggregateTotal
 	// Differences is how many rows are not as they must be; 0 is exact.
@@ -92,7 +95,7 @@ const maxNamedDifferences = 100
 //   - Facts: every settled session is folded again from its raw rows, and what is
 //     stored of it must come out, to the byte.
 //   - Aggregates: what sessions and customers have contributed is added up again,
-//     and each row must be that sum.
+//     with what was kept of those that are gone, and each row must be that sum.
 //
 // It reads all raw rows, with memory that does not grow with them: the largest
 // session decides, and the database spills to temporary files. It takes no
@@ -158,6 +161,7 @@ func (v *verifier) run(ctx context.Context) error {
 		{sessionKeysCheck, v.checkSessionKeys},
 		{"sessions", v.checkSessions},
 		{"customers", v.checkCustomers},
+		{"past", v.addPast},
 		{"aggregates", v.checkAggregates},
 	} {
 		if err := step.do(ctx); err != nil {

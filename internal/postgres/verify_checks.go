@@ -34,13 +34,19 @@ FROM nexero.session_facts f
 LEFT JOIN nexero.sessions s USING (session_no)
 WHERE s.tenant_id IS DISTINCT FROM f.tenant_id`},
 
+		{"departed sessions are counted by their customers", `
+SELECT 'tenant ' || d.tenant_id || ' customer ' || d.customer_id, count(*) || ' deleted sessions are still to be counted, and no touch asks for it'
+FROM nexero.customer_departures d
+WHERE NOT EXISTS (SELECT FROM nexero.customer_touches t WHERE t.tenant_id = d.tenant_id AND t.customer_id = d.customer_id)
+GROUP BY d.tenant_id, d.customer_id`},
+
 		{"data quality is what the ledger says", qualityCheck},
 	}
 }
 
 // generationsQuery finds rows that were left of a generation which was given up.
 func generationsQuery() string {
-	tables := []string{"nexero.session_facts", "nexero.customer_facts"}
+	tables := []string{"nexero.session_facts", "nexero.customer_facts", "nexero.past_contributions", "nexero.customer_departures"}
 	for _, table := range facts.Tables() {
 		tables = append(tables, "rollup."+table.String())
 	}

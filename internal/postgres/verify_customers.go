@@ -24,6 +24,7 @@ type storedCustomer struct {
 	version                int16
 	sessions               int64
 	contributions          []byte
+	firstEnd               *time.Time
 	properties             []string
 	starts, ends           []time.Time
 }
@@ -32,7 +33,7 @@ type storedCustomer struct {
 // the other.
 const declareCustomers = `
 DECLARE verify_customers NO SCROLL CURSOR FOR
-SELECT tenant_id, customer_id, c.generation IS NOT NULL, coalesce(c.rolled_at IS NOT NULL, false), coalesce(c.facts_version, 0), coalesce(c.sessions, 0), c.contributions,
+SELECT tenant_id, customer_id, c.generation IS NOT NULL, coalesce(c.rolled_at IS NOT NULL, false), coalesce(c.facts_version, 0), coalesce(c.sessions, 0), c.contributions, c.first_end,
        EXISTS (SELECT FROM nexero.customer_touches t
                WHERE t.tenant_id = coalesce(c.tenant_id, s.tenant_id) AND t.customer_id = coalesce(c.customer_id, s.customer_id)),
        s.properties, s.starts, s.ends
@@ -59,7 +60,7 @@ func (v *verifier) checkCustomers(ctx context.Context) error {
 		}
 		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*storedCustomer, error) {
 			c := &storedCustomer{}
-			err := row.Scan(&c.tenant, &c.id, &c.there, &c.rolled, &c.version, &c.sessions, &c.contributions, &c.touched, &c.properties, &c.starts, &c.ends)
+			err := row.Scan(&c.tenant, &c.id, &c.there, &c.rolled, &c.version, &c.sessions, &c.contributions, &c.firstEnd, &c.touched, &c.properties, &c.starts, &c.ends)
 			return c, err
 		})
 		if err != nil {
@@ -117,5 +118,5 @@ func (v *verifier) customerContributions(c *storedCustomer) facts.Contributions 
 		sessions[i] = facts.CustomerSession{PropertyID: name, Start: event.MicrosOf(c.starts[i]), End: event.MicrosOf(c.ends[i])}
 		properties[name] = v.properties[propertyKey{c.tenant, name}]
 	}
-	return facts.CustomerContributions(sessions, properties)
+	return facts.CustomerContributions(firstEndOf(c.firstEnd), sessions, properties)
 }

@@ -67,7 +67,7 @@ func inBubble(t *testing.T, opts Options, test func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, store: newModelStore(time.Now), registry: prometheus.NewRegistry(), log: &lines{}, tours: map[int64][]modelBatch{}}
 		r, err := New(Deps{
-			Store: b.store, Archive: b.store, Forget: b.store.forget, Behind: b.isBehind, Classify: classify,
+			Store: b.store, Archive: b.store, Forget: b.store.forget, ForgetSessions: b.store.forgetSessions, Behind: b.isBehind, Classify: classify,
 			Log: slog.New(slog.NewTextHandler(b.log, nil)), Registerer: b.registry,
 		}, opts)
 		if err != nil {

@@ -8,13 +8,14 @@ import (
 
 // Labels of kinds of work.
 const (
-	workSessions   = "sessions"
-	workCustomers  = "customers"
-	workBacklog    = "backlog"
-	workExpired    = "expired"
-	workSealing    = "sealing"
-	workDropping   = "dropping"
-	workForgetting = "forgetting"
+	workSessions           = "sessions"
+	workCustomers          = "customers"
+	workBacklog            = "backlog"
+	workExpired            = "expired"
+	workSealing            = "sealing"
+	workDropping           = "dropping"
+	workForgetting         = "forgetting"
+	workForgettingSessions = "forgetting_sessions"
 )
 
 // metrics are what a Roller counts. Every label comes from a list above, from
@@ -27,6 +28,7 @@ type metrics struct {
 	sealed    prometheus.Counter
 	dropped   prometheus.Counter
 	forgotten prometheus.Counter
+	expired   prometheus.Counter
 	yields    prometheus.Counter
 	errors    *prometheus.CounterVec
 
@@ -52,6 +54,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		sealed:    counter("sessions_sealed_total", "Sessions sealed because raw events of theirs were about to be dropped."),
 		dropped:   counter("partitions_dropped_total", "Partitions of raw events dropped at the end of their retention."),
 		forgotten: counter("ledger_rows_deleted_total", "Rows of the ledger and of its repeats deleted because nothing in the queue can need them any more."),
+		expired:   counter("sessions_expired_total", "Sessions deleted at the end of their retention; what they added to the aggregates stays."),
 		yields:    counter("yields_total", "Times that a roll-up waited because the queue was behind."),
 		errors:    counters("errors_total", "What failed, by what it was and what to do about it.", "work", "class"),
 
@@ -73,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		m.sessions.WithLabelValues(how.String()) // 0 from the start: a rate needs a first value
 	}
 	for _, c := range []prometheus.Collector{
-		m.sessions, m.events, m.customers, m.refused, m.sealed, m.dropped, m.forgotten, m.yields, m.errors,
+		m.sessions, m.events, m.customers, m.refused, m.sealed, m.dropped, m.forgotten, m.expired, m.yields, m.errors,
 		m.duration, m.freshness, m.backlog, m.lag, m.troubled,
 	} {
 		if err := reg.Register(c); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
-// keepDays gives up expired days and ledger rows at once and then at every
+// keepDays gives up expired days, ledger rows and sessions at once and then at every
 // interval, until soft ends. What fails is logged and comes again with the next
 // round: what stays too long is no reason to stop anything.
 func (r *Roller) keepDays(soft, hard context.Context) {
@@ -18,6 +18,8 @@ func (r *Roller) keepDays(soft, hard context.Context) {
 		r.expire(soft, hard)
 		// After the days of rejected events, for which the ledger keeps their rows.
 		r.forgetBatches(soft, hard)
+		// After all days: a session is kept as long as any of its events.
+		r.forgetSessions(soft, hard)
 		if !wait(soft, r.opts.RetentionInterval) {
 			return
 		}
@@ -72,8 +74,35 @@ func (r *Roller) forgetBatches(soft, hard context.Context) {
 	}
 }
 
-// sealAttempts is how many roll-ups in a row may fail before a partition waits
-// for the next round: enough to find one session among many, and to leave it
+// forgetSessions deletes old sessions a few at a time until none are left. What
+// fails is tried with fewer of them, so that one session keeps no other.
+func (r *Roller) forgetSessions(soft, hard context.Context) {
+	var last time.Time
+	failures := 0
+	for r.yield(soft, last) {
+		sessions, more, err := r.forgetOld(hard)
+		last = time.Now()
+		if err != nil {
+			if failures++; !more || failures == sealAttempts {
+				r.retentionFailed(hard, workForgettingSessions, facts.Expired{Partition: "sessions"}, err)
+				return
+			}
+			r.metrics.errors.WithLabelValues(workForgettingSessions, r.classify(err).String()).Inc()
+			if !wait(soft, firstPause) {
+				return
+			}
+			continue
+		}
+		failures = 0
+		r.metrics.expired.Add(float64(sessions))
+		if !more {
+			return
+		}
+	}
+}
+
+// sealAttempts is how many attempts in a row may fail before a partition, or what
+// is to be forgotten, waits for the next round: enough to find one session among many, and to leave it
 // alone.
 const sealAttempts = 12
 

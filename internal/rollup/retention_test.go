@@ -199,3 +199,33 @@ func TestRetention_StopsForgetting(t *testing.T) {
 		}
 	})
 }
+
+// Old sessions go until none are left. A failure is tried again at once, with
+// what is left; one that does not end waits for the next round and stops nothing.
+func TestRetention_ForgetsSessions(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{}, func(b *bench) {
+		b.store.old = 50
+		b.store.fault = failing("forget sessions", time.Now().Add(30*time.Minute), fault{err: errBroken})
+		b.start()
+		b.pass(59 * time.Minute)
+		if n := len(b.store.made("forget sessions")); n != sealAttempts || b.store.old != 50 || b.log.count("longer than they should") != 1 {
+			b.Errorf("%d attempts, %d sessions left, logged %d times", n, b.store.old, b.log.count("longer than they should"))
+		}
+		b.wantReady("")
+		b.pass(2 * time.Minute)
+		b.wantCount("expired", b.roller.metrics.expired, 50)
+		b.store.mu.Lock()
+		b.store.old = 20
+		b.store.fault = failing("forget sessions", time.Now().Add(59*time.Minute+250*time.Millisecond), fault{err: errBroken})
+		b.store.mu.Unlock()
+		b.pass(time.Hour)
+		b.wantCount("expired", b.roller.metrics.expired, 70)
+		if n := b.log.count("longer than they should"); n != 1 {
+			b.Errorf("a failure that passed is logged: %d times", n)
+		}
+		if err := b.stop(); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}

@@ -23,6 +23,10 @@ type Deps struct {
 	// none when that cannot be known. One goroutine calls it at a time, here and in
 	// any number of processes.
 	Forget func(ctx context.Context) (rows int64, err error)
+	// ForgetSessions deletes some sessions that are no longer kept, and returns how
+	// many and whether there may be more. After an error the next call goes on
+	// elsewhere, or with fewer. It is called as Forget is.
+	ForgetSessions func(ctx context.Context) (sessions int64, more bool, err error)
 	// Behind reports whether loads should come first. It is called before each
 	// roll-up, from all loops: it answers at once, as a rule from memory.
 	Behind func(ctx context.Context) bool
@@ -37,15 +41,16 @@ type Deps struct {
 // Roller rolls up sessions and customers and gives up expired days. It runs
 // once.
 type Roller struct {
-	store    Store
-	archive  Archive
-	forget   func(ctx context.Context) (int64, error)
-	behind   func(ctx context.Context) bool
-	classify func(error) Class
-	log      *slog.Logger
-	opts     Options
-	metrics  *metrics
-	tracer   trace.Tracer
+	store     Store
+	archive   Archive
+	forget    func(ctx context.Context) (int64, error)
+	forgetOld func(ctx context.Context) (int64, bool, error)
+	behind    func(ctx context.Context) bool
+	classify  func(error) Class
+	log       *slog.Logger
+	opts      Options
+	metrics   *metrics
+	tracer    trace.Tracer
 
 	started atomic.Bool
 	state   state
@@ -54,8 +59,8 @@ type Roller struct {
 
 // New checks deps and opts and registers the metrics. Nothing runs yet.
 func New(deps Deps, opts Options) (*Roller, error) {
-	if deps.Store == nil || deps.Archive == nil || deps.Forget == nil || deps.Behind == nil || deps.Classify == nil ||
-		deps.Log == nil || deps.Registerer == nil {
+	if deps.Store == nil || deps.Archive == nil || deps.Forget == nil || deps.ForgetSessions == nil ||
+		deps.Behind == nil || deps.Classify == nil || deps.Log == nil || deps.Registerer == nil {
 		return nil, errors.New("rollup: a dependency is missing")
 	}
 	opts = opts.withDefaults()
@@ -67,7 +72,7 @@ func New(deps Deps, opts Options) (*Roller, error) {
 		return nil, fmt.Errorf("rollup: register metrics: %w", err)
 	}
 	return &Roller{
-		store: deps.Store, archive: deps.Archive, forget: deps.Forget, behind: deps.Behind, classify: deps.Classify,
+		store: deps.Store, archive: deps.Archive, forget: deps.Forget, forgetOld: deps.ForgetSessions, behind: deps.Behind, classify: deps.Classify,
 		log: deps.Log, opts: opts, metrics: metrics, tracer: deps.Tracer,
 		state: state{log: deps.Log, metrics: metrics},
 	}, nil

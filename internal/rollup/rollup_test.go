@@ -217,7 +217,7 @@ func TestNew_Refuses(t *testing.T) {
 	t.Parallel()
 	store := newModelStore(time.Now)
 	whole := Deps{
-		Store: store, Archive: store, Forget: store.forget, Behind: func(context.Context) bool { return false }, Classify: classify,
+		Store: store, Archive: store, Forget: store.forget, ForgetSessions: store.forgetSessions, Behind: func(context.Context) bool { return false }, Classify: classify,
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	}
 	if _, err := New(whole, Options{}); err != nil {
@@ -237,6 +237,7 @@ func TestNew_Refuses(t *testing.T) {
 		"Store":      func(d *Deps) { d.Store = nil },
 		"Archive":    func(d *Deps) { d.Archive = nil },
 		"Forget":     func(d *Deps) { d.Forget = nil },
+		"sessions":   func(d *Deps) { d.ForgetSessions = nil },
 		"Behind":     func(d *Deps) { d.Behind = nil },
 		"Classify":   func(d *Deps) { d.Classify = nil },
 		"Log":        func(d *Deps) { d.Log = nil },

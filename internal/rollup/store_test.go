@@ -33,6 +33,7 @@ type modelStore struct {
 	// customerLimits are those of all roll-ups of customers.
 	customerLimits []int
 	ledger         int64 // rows that may be forgotten
+	old            int64 // sessions that may be
 	violations     []string
 }
 
@@ -360,6 +361,20 @@ func (s *modelStore) Expired(ctx context.Context) ([]facts.Expired, error) {
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call{s.now(), "expired", nil, f.err})
 	return slices.Clone(s.partitions), f.err
+}
+
+// forgetSessions is Deps.ForgetSessions, seven sessions at a time.
+func (s *modelStore) forgetSessions(ctx context.Context) (int64, bool, error) {
+	f := s.faultOf(ctx, "forget sessions", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, call{s.now(), "forget sessions", nil, f.err})
+	if f.err != nil && !f.done {
+		return 0, s.old > 0, f.err
+	}
+	sessions := min(s.old, 7)
+	s.old -= sessions
+	return sessions, s.old > 0, f.err
 }
 
 // forget is Deps.Forget, seven rows at a time.

@@ -64,6 +64,7 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 		IdleTimeout:        cfg.Database.IdleTimeout,
 		PoseRetention:      cfg.Database.PoseRetention,
 		EventRetention:     cfg.Database.EventRetention,
+		SessionRetention:   cfg.Database.SessionRetention,
 	}, log, reg)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func New(ctx context.Context, cfg *config.Worker, log *slog.Logger, reg promethe
 func (w *Worker) addRoller(cfg *config.Worker, reg prometheus.Registerer, tracer trace.Tracer) (err error) {
 	queued := &backlog{status: w.conn.Status, after: cfg.Rollup.YieldAfter, messages: cfg.Loading.GatherMessages}
 	w.roller, err = rollup.New(rollup.Deps{
-		Store: w.store, Archive: w.store, Forget: w.forgetBatches, Behind: queued.behind, Classify: classifyRollup,
+		Store: w.store, Archive: w.store, Forget: w.forgetBatches, ForgetSessions: w.store.ForgetSessions, Behind: queued.behind, Classify: classifyRollup,
 		Log: w.log, Registerer: reg, Tracer: tracer,
 	}, rollup.Options{
 		Loops: cfg.Rollup.Loops, Interval: cfg.Rollup.Interval, Sessions: cfg.Rollup.Sessions,
