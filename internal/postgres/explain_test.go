@@ -23,7 +23,7 @@ func TestPlans_UseTheirIndexes(t *testing.T) {
 		`INSERT INTO nexero.batches (batch_id, receipt_id, received_at, tenant_id, accepted, late, corrected, digest)
 		 SELECT gen_random_uuid(), gen_random_uuid(), now(), 1, 0, 0, 0, '\x00' FROM generate_series(1, 16000)`,
 		`INSERT INTO nexero.sessions (session_id, first_received_at, tenant_id, client_id)
-		 SELECT gen_random_uuid(), now(), 1, 'x' FROM generate_series(1, 5000)`,
+		 SELECT gen_random_uuid(), now() - n * interval '2 hours', 1, 'x' FROM generate_series(1, 5000) n`,
 		`INSERT INTO nexero.events (batch_no, session_no, received_at, occurred_at, event_index, event_type, class)
 		 SELECT n / 50, n / 50 % 200, now() - n % 3 * interval '1 day', now(), n % 50, 1, n % 2 FROM generate_series(1, 20000) n`,
 		`INSERT INTO nexero.rejected_events (received_at, batch_no, tenant_id, event_index, code, form, payload)
@@ -59,6 +59,11 @@ func TestPlans_UseTheirIndexes(t *testing.T) {
 		}},
 		{"all events of a session", postgres.ReadWholeSession, []any{int64(5), now.Add(-time.Hour), now, 1000}},
 		{"reports of sessions", postgres.ReadReports, []any{[]int64{5, 6}}},
+		{"old sessions that are locked for a load", postgres.LockSessions, []any{[]int64{5, 6}}},
+		{"sessions to forget", postgres.FindForgettableSessions, []any{
+			now.AddDate(0, 0, -396), facts.Version, []time.Time{now}, time.Time{}, int64(0), 2000,
+		}},
+		{"sessions to forget, once they are locked", postgres.LookAgain, []any{now.AddDate(0, 0, -396), facts.Version, []time.Time{now}, []int64{5, 6}}},
 	} {
 		plan := strings.Join(f.lines("EXPLAIN (COSTS OFF) "+tt.sql, tt.arguments...), "\n")
 		t.Logf("%s\n%s", tt.name, plan)

@@ -30,6 +30,7 @@ const (
 	LockEntries    = lockEntries
 	InsertSessions = insertSessions
 	FindSessions   = findSessions
+	LockSessions   = lockSessions
 	DeleteReplaced = deleteReplaced
 )
 
@@ -45,6 +46,12 @@ const (
 	ReadNewEvents    = readNewEvents
 	ReadWholeSession = readWholeSession
 	ReadReports      = readReports
+)
+
+// Statements of retention.
+const (
+	FindForgettableSessions = findForgettableSessions
+	LookAgain               = lookAgain
 )
 
 // Traced is what makes a step's span.

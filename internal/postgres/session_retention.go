@@ -46,14 +46,21 @@ const forgettable = `greatest(f.last_received_at, s.first_received_at) < $1
    AND NOT coalesce((SELECT true FROM nexero.session_touches t WHERE t.session_no = s.session_no LIMIT 1), false)
    AND NOT coalesce((SELECT true FROM nexero.rejected_events e WHERE e.session_id = s.session_id LIMIT 1), false)`
 
+// withLiveFacts joins sessions s with their facts f, one by one: by itself the
+// server may prefer to read all facts there are.
+const withLiveFacts = `
+LEFT JOIN LATERAL (
+    SELECT session_no, rolled_at, facts_version, sealed, events, over_limit, first_received_at, last_received_at
+    FROM nexero.session_facts WHERE session_no = s.session_no AND generation = ` + liveGeneration + ` LIMIT 1
+) f ON true`
+
 // findForgettableSessions looks at sessions from the oldest on. Whose first
 // receipt is not old, is not old.
 const findForgettableSessions = `
 SELECT s.session_no, s.first_received_at, ` + forgettable + `
 FROM (SELECT session_no, session_id, first_received_at FROM nexero.sessions
       WHERE first_received_at < $1 AND (first_received_at, session_no) > ($4, $5)
-      ORDER BY first_received_at, session_no LIMIT $6) s
-LEFT JOIN nexero.session_facts f ON f.session_no = s.session_no AND f.generation = ` + liveGeneration + `
+      ORDER BY first_received_at, session_no LIMIT $6) s` + withLiveFacts + `
 ORDER BY s.first_received_at, s.session_no`
 
 // forgetCursor remembers how far a round of forgetting has come, and how many
@@ -277,8 +284,7 @@ func (f *sessionForgetting) lock(ctx context.Context) error {
 
 const lookAgain = `
 SELECT s.session_no, (SELECT count(*) FROM nexero.session_facts a WHERE a.session_no = s.session_no)
-FROM nexero.sessions s
-LEFT JOIN nexero.session_facts f ON f.session_no = s.session_no AND f.generation = ` + liveGeneration + `
+FROM nexero.sessions s` + withLiveFacts + `
 WHERE s.session_no = ANY($4) AND ` + forgettable
 
 // lookAgain keeps those that are still forgettable and whose facts are in our

@@ -41,8 +41,9 @@
 // in a transaction of its own, each safe to repeat: its sessions are rolled up
 // and sealed, the partition is detached, the table is dropped. A sealed session
 // is never folded from raw events again; later events are folded alone and
-// added ([facts.State.Absorb]). What goes wrong there is logged and comes again
-// an hour later; it stops nothing else.
+// added ([facts.State.Absorb]). Sessions themselves are deleted long after, by
+// Deps.ForgetSessions, a few at a time. What goes wrong there is logged and comes
+// again an hour later; it stops nothing else.
 //
 // # Who owns what
 //
