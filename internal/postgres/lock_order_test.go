@@ -98,6 +98,37 @@ func TestLocks_AreTakenInOrder(t *testing.T) {
 		}
 		f.wantRolled()
 	})
+	t.Run("past contributions", func(t *testing.T) {
+		t.Parallel()
+		a := setupArchive(t)
+		const properties = 40
+		for round, days := range []int{411, 410} {
+			for i := range properties {
+				a.post(visit(fmt.Sprint(round, "-", i), days).customerOf("anna", fmt.Sprint("property-", i)))
+			}
+			a.retain()
+			a.rollAll()
+			if round == 0 {
+				a.forgetSessions(a.store)
+				a.rollAll()
+			}
+		}
+		o, end := a.another()
+		o.do("SELECT FROM nexero.past_contributions WHERE property_id = (SELECT min(property_id) FROM nexero.past_contributions) FOR UPDATE")
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := a.store.ForgetSessions(t.Context())
+			done <- err
+		}()
+		o.waiting()
+		o.do("SELECT FROM nexero.past_contributions ORDER BY property_id FOR UPDATE")
+		end()
+		if err := <-done; err != nil {
+			t.Errorf("forget: %v", err)
+		}
+		a.rollAll()
+		a.wantForgotten()
+	})
 }
 
 // descending returns small batches, the one with the greatest key first.

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -210,7 +211,7 @@ func TestForgetSessions_Property(t *testing.T) {
 				days := rapid.SampledFrom([]int{430, 412, 411, 399, 200, 33, 1}).Draw(rt, "days")
 				b := visit(fmt.Sprint(round, "-", rapid.IntRange(0, 3).Draw(rt, "session")), days).renamed(fmt.Sprint(round, "-", batches))
 				if rapid.Bool().Draw(rt, "reported") {
-					b.customerOf(fmt.Sprint(rapid.IntRange(0, 2).Draw(rt, "customer")), fmt.Sprint("p", rapid.IntRange(0, 1).Draw(rt, "property")))
+					b.customerOf(strconv.Itoa(rapid.IntRange(0, 2).Draw(rt, "customer")), fmt.Sprint("p", rapid.IntRange(0, 1).Draw(rt, "property")))
 				}
 				a.post(b)
 			case "roll up":

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func (a *archive) wantForgotten() {
 	}
 	a.want("SELECT (SELECT count(*) FROM nexero.customer_departures), (SELECT count(*) FROM nexero.customer_touches)", "0 0")
 	a.want("SELECT customer_id FROM nexero.customer_facts EXCEPT SELECT customer_id FROM nexero.session_facts")
-	a.want("SELECT sum(events)::bigint FROM rollup.events_hourly", fmt.Sprint(a.loaded))
+	a.want("SELECT sum(events)::bigint FROM rollup.events_hourly", strconv.Itoa(a.loaded))
 	a.wantExact()
 }
 
