@@ -3,6 +3,17 @@
 --
 -- Lock order: nexero.past_contributions comes last, after the aggregates.
 
+-- This comes first. It waits for everybody who reads the table, as verify and a
+-- backup do for long, and must not have what loads need meanwhile: the index
+-- keeps them waiting while it is made.
+ALTER TABLE nexero.customer_facts ADD COLUMN first_end timestamptz, ADD COLUMN shared bytea;
+COMMENT ON COLUMN nexero.customer_facts.first_end IS
+    'When the first of the customer''s deleted sessions had ended; NULL when none was deleted. It keeps later visits repeat visits.';
+COMMENT ON COLUMN nexero.customer_facts.shared IS
+    'What deleted sessions have counted on days that a session which is kept is on as well, as contributions; NULL for nothing. It is part of contributions and becomes past when the last such session leaves the day.';
+COMMENT ON TABLE nexero.customer_facts IS
+    'What a customer''s sessions mean together, and what the customer has added to the aggregates: a function of the customer''s rows in nexero.session_facts, of first_end and of shared.';
+
 -- Deletions go from the oldest session to the youngest.
 CREATE INDEX sessions_first_received ON nexero.sessions (first_received_at, session_no);
 COMMENT ON TABLE nexero.sessions IS
@@ -44,9 +55,3 @@ COMMENT ON COLUMN nexero.customer_departures.property_id IS 'Property of the ses
 COMMENT ON COLUMN nexero.customer_departures.started_at IS 'Start of the session.';
 COMMENT ON COLUMN nexero.customer_departures.ended_at IS 'End of the session.';
 CREATE INDEX customer_departures_customer ON nexero.customer_departures (tenant_id, customer_id);
-
-ALTER TABLE nexero.customer_facts ADD COLUMN first_end timestamptz;
-COMMENT ON COLUMN nexero.customer_facts.first_end IS
-    'When the first of the customer''s deleted sessions had ended; NULL when none was deleted. It keeps later visits repeat visits.';
-COMMENT ON TABLE nexero.customer_facts IS
-    'What a customer''s sessions mean together, and what the customer has added to the aggregates: a function of the customer''s rows in nexero.session_facts and of first_end.';

@@ -132,7 +132,6 @@ func (o operator) withStore(ctx context.Context, do func(*postgres.Store) error)
 	}
 	store, err := postgres.Open(ctx, postgres.Config{
 		URL: url, MaxConns: 1, PoseRetention: o.cfg.Database.PoseRetention, EventRetention: o.cfg.Database.EventRetention,
-		SessionRetention: o.cfg.Database.SessionRetention,
 	}, o.log, prometheus.NewRegistry())
 	if err != nil {
 		return err

@@ -64,3 +64,43 @@ func CustomerContributions(firstEnd event.Micros, sessions []CustomerSession, pr
 	}
 	return rows
 }
+
+// WithDeparted joins what a customer adds by sessions that are kept, own, with
+// what deleted sessions of the customer had added. Both are lists of
+// CustomerContributions.
+//
+// A key that only deleted sessions had is past: it stays in the aggregates for
+// good. One that both have counts once, so it is the customer's while a session
+// that is kept has it: result has it, as a repeat visit if either was one, and
+// shared is the deleted sessions' half of it, to be given as departed the next
+// time. Without that a key would come to be 0 customers with a repeat visit when
+// the last session that is kept leaves it.
+func WithDeparted(own, departed Contributions) (result, shared, past Contributions) {
+	if len(departed) == 0 {
+		return own, nil, nil
+	}
+	result = make(Contributions, 0, len(own))
+	for len(own) > 0 && len(departed) > 0 {
+		switch order := own[0].Compare(&departed[0].Key); {
+		case order < 0:
+			result, own = append(result, own[0]), own[1:]
+		case order > 0:
+			past, departed = append(past, departed[0]), departed[1:]
+		default:
+			result, shared = append(result, either(&own[0], &departed[0])), append(shared, departed[0])
+			own, departed = own[1:], departed[1:]
+		}
+	}
+	return append(result, own...), shared, append(past, departed...)
+}
+
+// Either returns what a customer adds who is in a or in b: each key once, as a
+// repeat visit if it is one in a or in b.
+func Either(a, b Contributions) Contributions {
+	result, _, rest := WithDeparted(a, b)
+	return Add(result, rest) // no key is in both
+}
+
+func either(a, b *Row) Row {
+	return Row{Key: a.Key, Refs: 1, Sums: []int64{max(a.Sums[0], b.Sums[0])}}
+}

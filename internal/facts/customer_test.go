@@ -123,3 +123,40 @@ func TestCustomerContributions_AreAFunctionOfTheSet(t *testing.T) { // rule 4
 		}
 	})
 }
+
+// Whoever leaves, in whatever order and in whatever number at once: what was
+// counted stays, no row is without a customer, and when all have left there is
+// nothing left of the customer.
+func TestWithDeparted(t *testing.T) { // rule 4
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		kept := drawVisits(t)
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		random.Shuffle(len(kept), func(i, j int) { kept[i], kept[j] = kept[j], kept[i] })
+		counted := CustomerContributions(NoEnd, kept, nil)
+		firstEnd := FirstEnd(kept)
+		var shared, pastSum Contributions
+		for len(kept) > 0 {
+			n := rapid.IntRange(1, len(kept)).Draw(t, "leave")
+			left := CustomerContributions(firstEnd, kept[:n], nil)
+			kept = kept[n:]
+			own := CustomerContributions(firstEnd, kept, nil)
+			var result, past Contributions
+			result, shared, past = WithDeparted(own, Either(left, shared))
+			pastSum = Add(pastSum, past)
+			assertRows(t, "all that was counted", counted, Add(result, pastSum))
+			for _, row := range slices.Concat(pastSum, shared, result) {
+				if row.Refs != 1 {
+					t.Fatalf("%v", row)
+				}
+			}
+			if len(Add(shared, own)) != len(own) {
+				t.Fatalf("shared with nobody: %v and %v", shared, own)
+			}
+		}
+		assertRows(t, "past", counted, pastSum)
+		if len(shared) > 0 {
+			t.Fatalf("shared with nobody: %v", shared)
+		}
+	})
+}

@@ -50,17 +50,30 @@ const customerDue = `coalesce(f.rolled_at + greatest(f.sessions - 1000, 0) * int
     AND coalesce(f.due_at <= now(), true)`
 
 // findTouchedCustomers steps from customer to customer through the index of
-// touches, through at most $1 of them.
+// touches, and that of departures, through at most $1 of them. A departure comes
+// with a touch; one whose touch was taken by somebody who knows of no
+// departures, as a worker of an older version, is found all the same.
 const findTouchedCustomers = `
 WITH RECURSIVE touched (tenant_id, customer_id) AS (
-    (SELECT tenant_id, customer_id FROM nexero.customer_touches ORDER BY tenant_id, customer_id LIMIT 1)
+    (SELECT tenant_id, customer_id FROM (
+        (SELECT tenant_id, customer_id FROM nexero.customer_touches ORDER BY tenant_id, customer_id LIMIT 1)
+        UNION ALL
+        (SELECT tenant_id, customer_id FROM nexero.customer_departures WHERE generation = ` + liveGeneration + `
+         ORDER BY tenant_id, customer_id LIMIT 1)
+    ) f ORDER BY tenant_id, customer_id LIMIT 1)
     UNION ALL
     SELECT n.tenant_id, n.customer_id
     FROM touched
     CROSS JOIN LATERAL (
-        SELECT t.tenant_id, t.customer_id FROM nexero.customer_touches t
-        WHERE (t.tenant_id, t.customer_id) > (touched.tenant_id, touched.customer_id)
-        ORDER BY t.tenant_id, t.customer_id LIMIT 1
+        SELECT b.tenant_id, b.customer_id FROM (
+            (SELECT t.tenant_id, t.customer_id FROM nexero.customer_touches t
+             WHERE (t.tenant_id, t.customer_id) > (touched.tenant_id, touched.customer_id)
+             ORDER BY t.tenant_id, t.customer_id LIMIT 1)
+            UNION ALL
+            (SELECT d.tenant_id, d.customer_id FROM nexero.customer_departures d
+             WHERE (d.tenant_id, d.customer_id) > (touched.tenant_id, touched.customer_id) AND d.generation = ` + liveGeneration + `
+             ORDER BY d.tenant_id, d.customer_id LIMIT 1)
+        ) b ORDER BY b.tenant_id, b.customer_id LIMIT 1
     ) n
 )
 SELECT t.tenant_id, t.customer_id
@@ -107,6 +120,9 @@ func (s *Store) rollCustomers(ctx context.Context, limit int) (int, error) {
 // byItself reports whether an error says something about what was rolled up, and
 // not about the server or the way to it.
 func byItself(err error) bool {
+	if errors.Is(err, errDamagedPast) {
+		return true
+	}
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == "57014" || errors.Is(err, context.DeadlineExceeded) || dataError(err) != nil
 }
@@ -178,6 +194,7 @@ type customerRollup struct {
 	conn       *pgx.Conn
 	generation int16
 	locked     customerKeys
+	damaged    customerKeys
 	claims     map[customerKey]*customerClaim
 	properties map[int32]map[string]facts.Property // by tenant
 }
@@ -186,12 +203,12 @@ type customerRollup struct {
 type customerClaim struct {
 	contributed, result facts.Contributions
 	sessions            []facts.CustomerSession
-	// departed sessions were deleted since the last roll-up, and firstEnd is the
-	// first end of those before them. counted is what the customer adds together
-	// with them: what is not in result then is past.
-	departed []facts.CustomerSession
-	firstEnd event.Micros
-	counted  facts.Contributions
+	// departed sessions were deleted since the last roll-up. firstEnd is the first
+	// end of those before them, shared what those and sessions have both counted.
+	// past is what nobody but deleted sessions has counted.
+	departed     []facts.CustomerSession
+	firstEnd     event.Micros
+	shared, past facts.Contributions
 }
 
 // run is the transaction from BEGIN to just before COMMIT. Each step is a
@@ -213,6 +230,7 @@ func (r *customerRollup) run(ctx context.Context, conn *pgx.Conn) error {
 		{"read properties", r.readProperties},
 		{"store facts", r.storeFacts},
 		{"aggregates", r.apply},
+		{"keep what is past", r.keepPast},
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
@@ -236,7 +254,7 @@ func (r *customerRollup) begin(ctx context.Context) error {
 // claimCustomers skips customers in other hands. One that another roll-up has
 // just let go of is looked at again by the server.
 const claimCustomers = `
-SELECT f.tenant_id, f.customer_id, f.contributions, f.first_end
+SELECT f.tenant_id, f.customer_id, f.contributions, f.first_end, f.shared
 FROM nexero.customer_facts f
 JOIN unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id) USING (tenant_id, customer_id)
 WHERE f.generation = $3 AND f.facts_version <= $4 AND ` + customerDue + `
@@ -251,20 +269,22 @@ func (r *customerRollup) claim(ctx context.Context) error {
 	}
 	r.claims = make(map[customerKey]*customerClaim)
 	var key customerKey
-	var stored []byte
+	var stored, shared []byte
 	var firstEnd *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &stored, &firstEnd}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.customer, &stored, &firstEnd, &shared}, func() error {
 		r.locked.add(key)
 		c := &customerClaim{firstEnd: firstEndOf(firstEnd)}
-		if stored != nil {
-			var err error
-			if c.contributed, err = facts.DecodeContributions(stored); err != nil {
-				// What cannot be read can never be taken back: the row stays as it
-				// is, and its touches go, so that it keeps nobody else waiting.
-				r.store.log.ErrorContext(ctx, "customer cannot be rolled up: what is stored is damaged",
-					slog.Int("tenant_id", int(key.tenant)), slog.Any("error", err))
-				return nil
-			}
+		var err error
+		if c.contributed, err = decodeStored(stored); err == nil {
+			c.shared, err = decodeStored(shared)
+		}
+		if err != nil {
+			// What cannot be read can never be taken back: the row stays as it
+			// is, and its touches go, so that it keeps nobody else waiting.
+			r.damaged.add(key)
+			r.store.log.ErrorContext(ctx, "customer cannot be rolled up: what is stored is damaged",
+				slog.Int("tenant_id", int(key.tenant)), slog.Any("error", err))
+			return nil
 		}
 		r.claims[key] = c
 		return nil
@@ -272,15 +292,35 @@ func (r *customerRollup) claim(ctx context.Context) error {
 	return err
 }
 
+// decodeStored reads contributions, of which there are none in NULL.
+func decodeStored(stored []byte) (facts.Contributions, error) {
+	if stored == nil {
+		return nil, nil
+	}
+	return facts.DecodeContributions(stored)
+}
+
 func (r *customerRollup) takeTouches(ctx context.Context) error {
 	crashpoint.At(crashpoint.CustomersLocked)
-	const query = `
+	var batch pgx.Batch
+	batch.Queue(deleteTouches, r.locked.tenants, r.locked.customers)
+	if len(r.damaged.tenants) > 0 {
+		batch.Queue(leaveDamaged, r.damaged.tenants, r.damaged.customers, r.generation, customerPause)
+	}
+	return r.conn.SendBatch(ctx, &batch).Close()
+}
+
+const (
+	deleteTouches = `
 DELETE FROM nexero.customer_touches t
 USING unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
 WHERE t.tenant_id = n.tenant_id AND t.customer_id = n.customer_id`
-	_, err := r.conn.Exec(ctx, query, r.locked.tenants, r.locked.customers)
-	return err
-}
+	// leaveDamaged is for departures of theirs, which stay.
+	leaveDamaged = `
+UPDATE nexero.customer_facts f SET due_at = now() + $4::interval
+FROM unnest($1::integer[], $2::text[]) AS n (tenant_id, customer_id)
+WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
+)
 
 func (r *customerRollup) readProperties(ctx context.Context) error {
 	crashpoint.At(crashpoint.CustomersRead)
@@ -293,13 +333,15 @@ func (r *customerRollup) readProperties(ctx context.Context) error {
 			known = make(map[string]facts.Property)
 			r.properties[key.tenant] = known
 		}
-		for _, session := range c.all() {
-			name := session.PropertyID
-			if _, asked := known[name]; asked || name == "" {
-				continue
+		for _, sessions := range [][]facts.CustomerSession{c.sessions, c.departed} {
+			for i := range sessions {
+				name := sessions[i].PropertyID
+				if _, asked := known[name]; asked || name == "" {
+					continue
+				}
+				known[name] = facts.Property{}
+				tenants, names = append(tenants, key.tenant), append(names, name)
 			}
-			known[name] = facts.Property{}
-			tenants, names = append(tenants, key.tenant), append(names, name)
 		}
 	}
 	if len(names) == 0 {
@@ -312,8 +354,10 @@ func (r *customerRollup) readProperties(ctx context.Context) error {
 
 const updateCustomerFacts = `
 UPDATE nexero.customer_facts f
-SET facts_version = $4, rolled_at = now(), due_at = NULL, sessions = n.sessions, contributions = n.contributions, first_end = n.first_end
-FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[], $7::timestamptz[]) AS n (tenant_id, customer_id, sessions, contributions, first_end)
+SET facts_version = $4, rolled_at = now(), due_at = NULL, sessions = n.sessions, contributions = n.contributions,
+    first_end = n.first_end, shared = n.shared
+FROM unnest($1::integer[], $2::text[], $5::bigint[], $6::bytea[], $7::timestamptz[], $8::bytea[])
+  AS n (tenant_id, customer_id, sessions, contributions, first_end, shared)
 WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generation = $3`
 
 const deleteCustomerFacts = `
@@ -326,7 +370,7 @@ WHERE f.tenant_id = n.tenant_id AND f.customer_id = n.customer_id AND f.generati
 func (r *customerRollup) storeFacts(ctx context.Context) error {
 	var kept, gone customerKeys
 	var sessions []int64
-	var contributions [][]byte
+	var contributions, shared [][]byte
 	var firstEnds []*time.Time
 	for key, c := range r.claims {
 		c.count(r.properties[key.tenant])
@@ -335,12 +379,12 @@ func (r *customerRollup) storeFacts(ctx context.Context) error {
 			continue
 		}
 		kept.add(key)
-		firstEnds = append(firstEnds, storedFirstEnd(c.firstEnd))
+		firstEnds, shared = append(firstEnds, storedFirstEnd(c.firstEnd)), append(shared, storedShared(c.shared))
 		sessions, contributions = append(sessions, int64(len(c.sessions))), append(contributions, c.result.Append(nil))
 	}
 	var batch pgx.Batch
 	if n := len(kept.tenants); n > 0 {
-		batch.Queue(updateCustomerFacts, kept.tenants, kept.customers, r.generation, facts.Version, sessions, contributions, firstEnds).Exec(wantRows(n))
+		batch.Queue(updateCustomerFacts, kept.tenants, kept.customers, r.generation, facts.Version, sessions, contributions, firstEnds, shared).Exec(wantRows(n))
 	}
 	if n := len(gone.tenants); n > 0 {
 		batch.Queue(deleteCustomerFacts, gone.tenants, gone.customers, r.generation).Exec(wantRows(n))
@@ -351,17 +395,22 @@ func (r *customerRollup) storeFacts(ctx context.Context) error {
 	return r.conn.SendBatch(ctx, &batch).Close()
 }
 
-// apply adds what the customers contribute now, less what they had contributed,
-// and keeps what was added for sessions that are gone.
+// apply adds what the customers contribute now, with what is past, less what
+// they had contributed.
 func (r *customerRollup) apply(ctx context.Context) error {
 	crashpoint.At(crashpoint.CustomersStored)
-	differences, past := make(tenantLists), make(tenantLists)
+	differences := make(tenantLists)
 	for key, c := range r.claims {
-		differences.add(key.tenant, facts.Difference(c.counted, c.contributed))
-		past.add(key.tenant, facts.Difference(c.counted, c.result))
+		differences.add(key.tenant, facts.Difference(facts.Add(c.result, c.past), c.contributed))
 	}
-	if err := applyDifferences(ctx, r.conn, r.generation, differences.sums()); err != nil {
-		return err
+	return applyDifferences(ctx, r.conn, r.generation, differences.sums())
+}
+
+// keepPast keeps what stays in the aggregates for sessions that are gone.
+func (r *customerRollup) keepPast(ctx context.Context) error {
+	past := make(tenantLists)
+	for key, c := range r.claims {
+		past.add(key.tenant, c.past)
 	}
 	return keepPast(ctx, r.conn, r.generation, past.sums())
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,16 +60,24 @@ func (r *customerRollup) readSessions(ctx context.Context) error {
 	return err
 }
 
-// all are the sessions that the customer's contributions are still made of.
-func (c *customerClaim) all() []facts.CustomerSession { return slices.Concat(c.sessions, c.departed) }
-
-// count makes the customer's facts. They are made with the sessions that
-// departed too, so that the aggregates see no difference when one departs; what
-// the others do not add by themselves is past from now on.
+// count makes the customer's facts, and what is past from now on. The aggregates
+// see no difference when a session departs: sessions that are kept begin after
+// the same first end as before, and what departed sessions have counted is in
+// result or in past.
 func (c *customerClaim) count(properties map[string]facts.Property) {
-	c.counted = facts.CustomerContributions(c.firstEnd, c.all(), properties)
+	first := min(c.firstEnd, facts.FirstEnd(c.sessions), facts.FirstEnd(c.departed))
+	departed := facts.CustomerContributions(first, c.departed, properties)
 	c.firstEnd = min(c.firstEnd, facts.FirstEnd(c.departed))
-	c.result = facts.CustomerContributions(c.firstEnd, c.sessions, properties)
+	own := facts.CustomerContributions(c.firstEnd, c.sessions, properties)
+	c.result, c.shared, c.past = facts.WithDeparted(own, facts.Either(departed, c.shared))
+}
+
+// storedShared is NULL for nothing.
+func storedShared(shared facts.Contributions) []byte {
+	if len(shared) == 0 {
+		return nil
+	}
+	return shared.Append(nil)
 }
 
 // storedFirstEnd is NULL for no end.

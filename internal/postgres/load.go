@@ -80,7 +80,7 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 	defer cancel()
 	defer s.watchStalled(ctx)()
 	l, err := s.load(ctx, batches)
-	if errors.Is(err, errForgotten) || errors.Is(err, errEntryGone) || errors.Is(err, errSessionGone) {
+	for again := 1; again < loadAttempts && beginsAnew(err); again++ {
 		l, err = s.load(ctx, batches)
 	}
 	if err != nil {
@@ -94,6 +94,17 @@ func (s *Store) Load(ctx context.Context, batches []envelope.Batch) (LoadResult,
 		l.reportRefusals(ctx)
 	}
 	return l.result, nil
+}
+
+// loadAttempts is how often a load begins before the queue is asked for it
+// again. Each of its sessions may be deleted under another attempt, but those that
+// are gone are made anew: it takes several deletions in the load's short time.
+const loadAttempts = 4
+
+// beginsAnew reports whether a load failed because of what it had looked up: the
+// next look finds what is there now.
+func beginsAnew(err error) bool {
+	return errors.Is(err, errForgotten) || errors.Is(err, errEntryGone) || errors.Is(err, errSessionGone)
 }
 
 // load makes one attempt.

@@ -106,8 +106,11 @@ func (m *memory) part(conn *pgx.Conn) {
 }
 
 // doubt looks at why a load failed. After a plain answer the server is the one
-// that it was.
+// that it was, and so it is when somebody deleted what the load had looked up.
 func (m *memory) doubt(err error) {
+	if beginsAnew(err) {
+		return
+	}
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)
 	if !answered || endsSession(pgErr) {
 		m.forget()

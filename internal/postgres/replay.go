@@ -82,7 +82,7 @@ func (s *Store) Replay(ctx context.Context, request ReplayRequest, judge Judge) 
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatementTimeout+loadGrace)
 	defer cancel()
 	outcomes, err := s.replay(ctx, request, judge)
-	if errors.Is(err, errForgotten) || errors.Is(err, errSessionGone) {
+	for again := 1; again < loadAttempts && beginsAnew(err); again++ {
 		outcomes, err = s.replay(ctx, request, judge)
 	}
 	if err != nil {

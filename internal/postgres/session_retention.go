@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -139,13 +137,6 @@ type sessionForgetting struct {
 	deleted []int64
 }
 
-// ownContributions are what one row of facts has added.
-type ownContributions struct {
-	generation int16
-	tenant     int32
-	rows       facts.Contributions
-}
-
 // oldSessions begins a step.
 func (s *Store) oldSessions(ctx context.Context) (*sessionForgetting, error) {
 	now, err := s.readClock(ctx)
@@ -212,6 +203,7 @@ func (f *sessionForgetting) run(ctx context.Context, conn *pgx.Conn) error {
 		{"begin", f.begin},
 		{"lock", f.lock},
 		{"look again", f.lookAgain},
+		{"look at their sums", f.leaveDamagedPast},
 		{"delete", f.delete},
 		{"keep their sums", f.keep},
 	} {
@@ -359,23 +351,4 @@ func (f *sessionForgetting) delete(ctx context.Context) error {
 	err := f.conn.SendBatch(ctx, &batch).Close()
 	crashpoint.At(crashpoint.OldSessionsDeleted)
 	return err
-}
-
-// keep adds what the deleted sessions have contributed to what is past.
-func (f *sessionForgetting) keep(ctx context.Context) error {
-	past := make(map[int16]tenantLists)
-	for _, number := range f.deleted {
-		for _, own := range f.added[number] {
-			if past[own.generation] == nil {
-				past[own.generation] = make(tenantLists)
-			}
-			past[own.generation].add(own.tenant, own.rows)
-		}
-	}
-	for _, generation := range slices.Sorted(maps.Keys(past)) {
-		if err := keepPast(ctx, f.conn, generation, past[generation].sums()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -210,6 +210,8 @@ func TestForgetSessions_Property(t *testing.T) {
 				batches++
 				days := rapid.SampledFrom([]int{430, 412, 411, 399, 200, 33, 1}).Draw(rt, "days")
 				b := visit(fmt.Sprint(round, "-", rapid.IntRange(0, 3).Draw(rt, "session")), days).renamed(fmt.Sprint(round, "-", batches))
+				// Who is received first has not begun first.
+				b.begins(rapid.SampledFrom([]int{0, 1, 20, 60, 200, 800, 1500}).Draw(rt, "begins"))
 				if rapid.Bool().Draw(rt, "reported") {
 					b.customerOf(strconv.Itoa(rapid.IntRange(0, 2).Draw(rt, "customer")), fmt.Sprint("p", rapid.IntRange(0, 1).Draw(rt, "property")))
 				}
@@ -226,7 +228,7 @@ func TestForgetSessions_Property(t *testing.T) {
 				a.forgetSessions(a.store)
 				a.wantExact() // with customers who have not heard of it
 			case "zone":
-				zone := rapid.SampledFrom([]string{"UTC", "Asia/Kolkata", "America/St_Johns"}).Draw(rt, "zone")
+				zone := rapid.SampledFrom([]string{"UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Kiritimati"}).Draw(rt, "zone")
 				if _, err := a.store.SetProperty(t.Context(), "acme", postgres.Property{ID: "p0", TimeZone: zone}); err != nil && batches > 0 {
 					rt.Fatal(err)
 				}
@@ -245,6 +247,7 @@ func TestForgetSessions_Property(t *testing.T) {
 		if a.loaded > 0 {
 			a.wantForgotten()
 		}
+		a.want("SELECT count(*) FROM rollup.customers_daily WHERE repeat_visitors > refs", "0")
 		a.want("SELECT count(*) FROM nexero.session_facts WHERE last_received_at < now() - interval '398 days'", "0")
 		if t.Failed() {
 			rt.FailNow()

@@ -287,7 +287,14 @@ func TestVerify_Past(t *testing.T) {
 	a.rollAll()
 	a.wantForgotten()
 	a.exec("CREATE TABLE public.saved AS SELECT * FROM nexero.past_contributions")
+	day := a.lines("SELECT day - date '1970-01-01' FROM nexero.past_contributions WHERE property_id = 'villa'")
+	epochDay, err := strconv.Atoi(strings.Join(day, " "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := facts.Contributions{{Key: facts.Key{Table: facts.CustomersDaily, Property: "villa", Day: int32(epochDay)}, Refs: 0, Sums: []int64{1}}}
 	for _, tt := range []struct{ name, damage, check, found string }{
+		{"of nobody", fmt.Sprintf(`UPDATE nexero.past_contributions SET contributions = '\x%x' WHERE property_id = 'villa'`, nobody.Append(nil)), "past contributions are in their row", "has refs 0"},
 		{"lost", "DELETE FROM nexero.past_contributions WHERE property_id = 'villa'", "aggregates are the sums of facts", "is there, must not be"},
 		{"unreadable", `UPDATE nexero.past_contributions SET contributions = '\xff'`, "past contributions are in their row", "cannot be read"},
 		{"elsewhere", "UPDATE nexero.past_contributions SET day = day + 1 WHERE property_id = 'villa'", "past contributions are in their row", "is of tenant 1 property villa"},

@@ -23,7 +23,7 @@ type storedCustomer struct {
 	there, rolled, touched bool
 	version                int16
 	sessions               int64
-	contributions          []byte
+	contributions, shared  []byte
 	firstEnd               *time.Time
 	properties             []string
 	starts, ends           []time.Time
@@ -33,7 +33,7 @@ type storedCustomer struct {
 // the other.
 const declareCustomers = `
 DECLARE verify_customers NO SCROLL CURSOR FOR
-SELECT tenant_id, customer_id, c.generation IS NOT NULL, coalesce(c.rolled_at IS NOT NULL, false), coalesce(c.facts_version, 0), coalesce(c.sessions, 0), c.contributions, c.first_end,
+SELECT tenant_id, customer_id, c.generation IS NOT NULL, coalesce(c.rolled_at IS NOT NULL, false), coalesce(c.facts_version, 0), coalesce(c.sessions, 0), c.contributions, c.first_end, c.shared,
        EXISTS (SELECT FROM nexero.customer_touches t
                WHERE t.tenant_id = coalesce(c.tenant_id, s.tenant_id) AND t.customer_id = coalesce(c.customer_id, s.customer_id)),
        s.properties, s.starts, s.ends
@@ -60,7 +60,7 @@ func (v *verifier) checkCustomers(ctx context.Context) error {
 		}
 		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*storedCustomer, error) {
 			c := &storedCustomer{}
-			err := row.Scan(&c.tenant, &c.id, &c.there, &c.rolled, &c.version, &c.sessions, &c.contributions, &c.firstEnd, &c.touched, &c.properties, &c.starts, &c.ends)
+			err := row.Scan(&c.tenant, &c.id, &c.there, &c.rolled, &c.version, &c.sessions, &c.contributions, &c.firstEnd, &c.shared, &c.touched, &c.properties, &c.starts, &c.ends)
 			return c, err
 		})
 		if err != nil {
@@ -104,12 +104,22 @@ func (v *verifier) checkCustomer(ctx context.Context, c *storedCustomer) error {
 	if c.sessions != int64(len(c.starts)) {
 		v.differ(customerCheck, row, "sessions is %d, must be %d", c.sessions, len(c.starts))
 	}
-	if found := contributionDifference(c.contributions, v.customerContributions(c)); found != "" {
+	shared, err := decodeStored(c.shared)
+	if err != nil {
+		v.differ(customerCheck, row, "what it shares with deleted sessions cannot be read: %v", err)
+		return nil
+	}
+	made, _, alone := facts.WithDeparted(v.customerContributions(c), shared)
+	for i := range alone {
+		v.differ(customerCheck, row, "%s is shared with deleted sessions, and no session has it", rowText(&alone[i].Key))
+	}
+	if found := contributionDifference(c.contributions, made); found != "" {
 		v.differ(customerCheck, row, "%s", found)
 	}
 	return nil
 }
 
+// customerContributions are those of the sessions that are kept.
 func (v *verifier) customerContributions(c *storedCustomer) facts.Contributions {
 	sessions := make([]facts.CustomerSession, len(c.starts))
 	properties := make(map[string]facts.Property)

@@ -66,6 +66,12 @@ func (v *verifier) addPastRow(ctx context.Context, key pastKey, stored []byte) e
 			v.differ(pastCheck, key.String(), "%s is of %s", rowText(&contributed[i].Key), is)
 			break
 		}
+		// Each was added for a session or a customer: without one the aggregate
+		// row goes, whatever else was added to it.
+		if contributed[i].Refs <= 0 {
+			v.differ(pastCheck, key.String(), "%s has refs %d", rowText(&contributed[i].Key), contributed[i].Refs)
+			break
+		}
 	}
 	return v.sums.add(ctx, key.tenant, contributed)
 }
