@@ -81,6 +81,7 @@ func TestRejected(t *testing.T) {
 		`{"session_id":"tour-2","events":[`+event(came.Add(90*time.Minute), "")+`]}`)
 	post(t, store, "zenith", came, `{"session_id":"z","events":[`+event(came.Add(time.Hour), "")+`,5]}`)
 
+	sh.env = append(sh.env, "NEXERO_EVENT_RETENTION=800d") // the setting of workers that goes with it is not its business
 	list := sh.ok("rejected", "list")
 	if n := strings.Count(list, "timestamp_in_future"); n != 4 || strings.Count(list, "\n") != 6 {
 		t.Errorf("list:\n%s", list)

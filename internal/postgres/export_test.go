@@ -100,3 +100,6 @@ func (s *Store) LookAtMost(touches int) { s.backlogLook = touches }
 
 // FoldAtMost lowers the number of events of a session that are read.
 func (s *Store) FoldAtMost(events int) { s.mostFolded = events }
+
+// VersionTable is where migrations keep the schema's version.
+const VersionTable = versionTable

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/tern/v2/migrate"
 
 	"github.com/nexero-vr/nexero/internal/event"
 	"github.com/nexero-vr/nexero/internal/postgres"
@@ -101,4 +103,47 @@ func TestMigrations_DescribeEverything(t *testing.T) {
 	        WHERE c.relnamespace` + ours + ` AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
 	          AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL`)
 	f.want("SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace" + ours + " AND obj_description(oid, 'pg_proc') IS NULL")
+}
+
+// A migration that waits for a long reader, such as verify or a backup, keeps no
+// load waiting.
+func TestMigrate_WaitsWithoutHoldingLoads(t *testing.T) {
+	t.Parallel()
+	address := testkit.EmptyDatabase(t)
+	pool, err := pgxpool.New(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	migrator, err := migrate.NewMigrator(t.Context(), conn, postgres.VersionTable)
+	if err == nil {
+		err = migrator.LoadMigrations(migrations.Files)
+	}
+	if err == nil {
+		err = migrator.MigrateTo(t.Context(), 5) // the version before sessions were deleted
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{TB: t, url: address, db: pool}
+	reader, end := f.another()
+	reader.do("SELECT FROM nexero.customer_facts")
+	migrated := make(chan error, 1)
+	go func() { migrated <- postgres.Migrate(t.Context(), address, testkit.Logger(t)) }()
+	for waiting := 0; waiting == 0; {
+		const query = "SELECT count(*) FROM pg_sleep(0.002), pg_locks WHERE NOT granted AND relation = 'nexero.customer_facts'::regclass"
+		if err := conn.QueryRow(t.Context(), query).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.exec1("SET lock_timeout = '3s'; INSERT INTO nexero.sessions (session_id, first_received_at, tenant_id, client_id) VALUES (gen_random_uuid(), now(), 1, 'a')")
+	end()
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
 }

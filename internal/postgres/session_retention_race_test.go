@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"github.com/nexero-vr/nexero/internal/facts"
 	"github.com/nexero-vr/nexero/internal/postgres"
 )
 
@@ -190,6 +193,61 @@ func TestForgetSessions_NothingIsLostBetweenTwoStatements(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oldLocked calls do before each statement that locks old sessions.
+type oldLocked struct {
+	number int
+	do     func(number int)
+}
+
+func (o *oldLocked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(data.SQL, "FOR KEY SHARE") {
+		o.number++
+		o.do(o.number)
+	}
+	return ctx
+}
+
+func (*oldLocked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// A load begins anew for each of its sessions that is deleted under it.
+func TestForgetSessions_UnderEachAttemptOfALoad(t *testing.T) {
+	t.Parallel()
+	a := setupArchive(t)
+	names := []string{"a", "b", "c"}
+	late := visit("a", 1)
+	for _, name := range names {
+		a.visits(visit(name, 410))
+		if name != "a" {
+			late.Sessions = append(late.Sessions, visit(name, 1).Sessions...)
+		}
+	}
+	a.retain()
+	a.rollAll()
+	hook := &oldLocked{do: func(number int) {
+		if number > len(names) {
+			return
+		}
+		// One of them, as if the others had been looked at later.
+		a.exec("UPDATE nexero.session_facts SET facts_version = 999 WHERE session_no IN (SELECT session_no FROM nexero.sessions WHERE client_id <> $1)", names[number-1])
+		if n := a.forgetSessions(a.store); n != 1 {
+			t.Errorf("%d sessions forgotten, want 1", n)
+		}
+		a.exec("UPDATE nexero.session_facts SET facts_version = $1", facts.Version)
+	}}
+	store, err := postgres.OpenTraced(t.Context(), postgres.Config{URL: a.url}, hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if _, err := store.Load(t.Context(), oneBatch(a, late)); err != nil || hook.number != len(names) {
+		t.Errorf("%d attempts: %v", hook.number, err)
+	}
+	a.loaded += len(late.Events)
+	a.rollAll()
+	a.want(namesKept, names...)
+	a.wantForgotten()
 }
 
 // Random sessions, receipts, customers and time zones, retention in between:

@@ -10,16 +10,20 @@ import (
 	"github.com/nexero-vr/nexero/internal/facts"
 )
 
-// keepDays gives up expired days, ledger rows and sessions at once and then at every
-// interval, until soft ends. What fails is logged and comes again with the next
+// keepDays gives up expired days and ledger rows at once, and these and sessions
+// at every interval, until soft ends. What fails is logged and comes again with the next
 // round: what stays too long is no reason to stop anything.
 func (r *Roller) keepDays(soft, hard context.Context) {
-	for {
+	for first := true; ; first = false {
 		r.expire(soft, hard)
 		// After the days of rejected events, for which the ledger keeps their rows.
 		r.forgetBatches(soft, hard)
-		// After all days: a session is kept as long as any of its events.
-		r.forgetSessions(soft, hard)
+		// After all days: a session is kept as long as any of its events. Not in the
+		// first round: in an upgrade workers may still run that trust their memory of
+		// sessions for good, and would store events of one that is gone.
+		if !first {
+			r.forgetSessions(soft, hard)
+		}
 		if !wait(soft, r.opts.RetentionInterval) {
 			return
 		}
@@ -64,7 +68,7 @@ func (r *Roller) forgetBatches(soft, hard context.Context) {
 		rows, err := r.forget(hard)
 		last = time.Now()
 		if err != nil {
-			r.retentionFailed(hard, workForgetting, facts.Expired{Partition: "batches"}, err)
+			r.retentionFailed(hard, workForgetting, facts.Expired{}, err)
 			return
 		}
 		r.metrics.forgotten.Add(float64(rows))
@@ -84,7 +88,7 @@ func (r *Roller) forgetSessions(soft, hard context.Context) {
 		last = time.Now()
 		if err != nil {
 			if failures++; !more || failures == sealAttempts {
-				r.retentionFailed(hard, workForgettingSessions, facts.Expired{Partition: "sessions"}, err)
+				r.retentionFailed(hard, workForgettingSessions, facts.Expired{}, err)
 				return
 			}
 			r.metrics.errors.WithLabelValues(workForgettingSessions, r.classify(err).String()).Inc()
@@ -146,13 +150,17 @@ func (r *Roller) seal(soft, hard context.Context, partition facts.Expired) (bool
 	return false, nil
 }
 
+// retentionFailed logs a failure, which is of a partition or of none.
 func (r *Roller) retentionFailed(ctx context.Context, work string, partition facts.Expired, err error) {
 	if ended(ctx) {
 		return // stopped, not failed
 	}
 	class := r.classify(err)
 	r.metrics.errors.WithLabelValues(work, class.String()).Inc()
-	r.log.LogAttrs(ctx, slog.LevelError, "expired rows are kept longer than they should be, trying again with the next round",
-		slog.String("step", work), slog.String("partition", partition.Partition), slog.String("class", class.String()),
-		slog.Duration("next", r.opts.RetentionInterval), slog.Any("error", err))
+	attrs := []slog.Attr{slog.String("step", work)}
+	if partition.Partition != "" {
+		attrs = append(attrs, slog.String("partition", partition.Partition))
+	}
+	attrs = append(attrs, slog.String("class", class.String()), slog.Duration("next", r.opts.RetentionInterval), slog.Any("error", err))
+	r.log.LogAttrs(ctx, slog.LevelError, "expired rows are kept longer than they should be, trying again with the next round", attrs...)
 }

@@ -206,9 +206,13 @@ func TestRetention_ForgetsSessions(t *testing.T) {
 	t.Parallel()
 	inBubble(t, Options{}, func(b *bench) {
 		b.store.old = 50
-		b.store.fault = failing("forget sessions", time.Now().Add(30*time.Minute), fault{err: errBroken})
+		b.store.fault = failing("forget sessions", time.Now().Add(90*time.Minute), fault{err: errBroken})
 		b.start()
 		b.pass(59 * time.Minute)
+		if n := len(b.store.made("forget sessions")); n != 0 {
+			b.Errorf("%d attempts within an hour of the start, when older workers may run", n)
+		}
+		b.pass(time.Hour)
 		if n := len(b.store.made("forget sessions")); n != sealAttempts || b.store.old != 50 || b.log.count("longer than they should") != 1 {
 			b.Errorf("%d attempts, %d sessions left, logged %d times", n, b.store.old, b.log.count("longer than they should"))
 		}
