@@ -1,7 +1,9 @@
 -- Sessions are deleted when they are old; what they added to the aggregates
 -- stays. Forward only.
 --
--- Lock order: nexero.past_contributions comes last, after the aggregates.
+-- Lock order everywhere, which the first migrations say for their own tables:
+-- batches, sessions, session_facts, customer_facts, tables of schema rollup,
+-- past_contributions; keys sorted.
 
 -- This comes first. It waits for everybody who reads the table, as verify and a
 -- backup do for long, and must not have what loads need meanwhile: the index

@@ -2,10 +2,13 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nexero-vr/nexero/internal/event"
+	"github.com/nexero-vr/nexero/internal/facts"
 	"github.com/nexero-vr/nexero/internal/postgres"
 )
 
@@ -155,4 +158,32 @@ func TestForgetSessions_DamagedPast(t *testing.T) {
 	}
 	a.rollAll()
 	a.wantForgotten()
+}
+
+// What a customer shares with deleted sessions is checked as all facts are.
+//
+// rule 4
+func TestVerify_SharedDays(t *testing.T) {
+	t.Parallel()
+	a := repeatGone(t)
+	elsewhere := facts.Contributions{{Key: facts.Key{Table: facts.CustomersDaily, Property: "villa", Day: 1}, Refs: 1, Sums: []int64{0}}}
+	for _, tt := range []struct {
+		name, found string
+		shared      []byte
+	}{
+		{"unreadable", "cannot be read", []byte{0xff}},
+		{"of a day without a session", "no session has it", elsewhere.Append(nil)},
+		{"lost", "repeat_visitors", nil},
+	} {
+		a.exec("UPDATE nexero.customer_facts SET shared = $1", tt.shared)
+		v, err := a.store.Verify(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(v.Named, func(d postgres.Difference) bool {
+			return d.Check == "customers are what their sessions say" && strings.Contains(d.Found, tt.found)
+		}) {
+			t.Errorf("%s: want %q, got %v", tt.name, tt.found, v.Named)
+		}
+	}
 }
