@@ -288,7 +288,7 @@ func TestVerify_Past(t *testing.T) {
 	a.wantForgotten()
 	a.exec("CREATE TABLE public.saved AS SELECT * FROM nexero.past_contributions")
 	day := a.lines("SELECT day - date '1970-01-01' FROM nexero.past_contributions WHERE property_id = 'villa'")
-	epochDay, err := strconv.Atoi(strings.Join(day, " "))
+	epochDay, err := strconv.ParseInt(strings.Join(day, " "), 10, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
