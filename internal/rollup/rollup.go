@@ -25,7 +25,8 @@ type Deps struct {
 	Forget func(ctx context.Context) (rows int64, err error)
 	// ForgetSessions deletes some sessions that are no longer kept, and returns how
 	// many and whether there may be more. After an error the next call goes on
-	// elsewhere, or with fewer. It is called as Forget is.
+	// elsewhere, or with fewer. It is called as Forget is, but not before
+	// Options.RetentionInterval after the start.
 	ForgetSessions func(ctx context.Context) (sessions int64, more bool, err error)
 	// Behind reports whether loads should come first. It is called before each
 	// roll-up, from all loops: it answers at once, as a rule from memory.
