@@ -206,7 +206,17 @@ func TestRetention_ForgetsSessions(t *testing.T) {
 	t.Parallel()
 	inBubble(t, Options{}, func(b *bench) {
 		b.store.old = 50
-		b.store.fault = failing("forget sessions", time.Now().Add(90*time.Minute), fault{err: errBroken})
+		// The round after an hour fails, that after two does not, and that after
+		// three for an instant.
+		began := time.Now()
+		early := failing("forget sessions", began.Add(90*time.Minute), fault{err: errBroken})
+		late := failing("forget sessions", began.Add(3*time.Hour+250*time.Millisecond), fault{err: errBroken})
+		b.store.fault = func(operation string, claimed []int64) *fault {
+			if time.Since(began) < 150*time.Minute {
+				return early(operation, claimed)
+			}
+			return late(operation, claimed)
+		}
 		b.start()
 		b.pass(59 * time.Minute)
 		if n := len(b.store.made("forget sessions")); n != 0 {
@@ -221,7 +231,6 @@ func TestRetention_ForgetsSessions(t *testing.T) {
 		b.wantCount("expired", b.roller.metrics.expired, 50)
 		b.store.mu.Lock()
 		b.store.old = 20
-		b.store.fault = failing("forget sessions", time.Now().Add(59*time.Minute+250*time.Millisecond), fault{err: errBroken})
 		b.store.mu.Unlock()
 		b.pass(time.Hour)
 		b.wantCount("expired", b.roller.metrics.expired, 70)
