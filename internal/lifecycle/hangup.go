@@ -23,9 +23,9 @@ type Hangups struct {
 	cancel   context.CancelCauseFunc
 }
 
-// CatchHangups makes sure that SIGHUP no longer ends the process, from now on
-// until [Hangups.Stop]: a process that is still starting, or stopping already,
-// would otherwise die of a request to reload. The context ends with parent, and
+// CatchHangups makes sure that SIGHUP no longer ends the process, from now on for
+// good: a process that is still starting, or stopping already, would otherwise
+// die of a request to reload. The context ends with parent, and
 // with [ErrHungUp] when the process had a terminal and a SIGHUP finds it gone.
 func CatchHangups(parent context.Context) (context.Context, *Hangups) {
 	ctx, cancel := context.WithCancelCause(parent)
@@ -74,9 +74,13 @@ func (h *Hangups) Each(ctx context.Context, do func(ctx context.Context)) error 
 	}
 }
 
-// Stop gives SIGHUP back to the system. It is called once, last of all.
+// Stop ends the goroutine; whatever SIGHUP asks for from then on is dropped. It
+// is called once, last of all.
+//
+// SIGHUP is not given back to the system: one that was sent before the signal
+// that stopped the process may arrive after it, and would end with a bad status
+// what has just stopped in order.
 func (h *Hangups) Stop() {
-	signal.Stop(h.signals)
 	close(h.quit)
 	<-h.done
 	h.cancel(nil)

@@ -19,12 +19,14 @@ func playHungUp() {
 	ctx, stop := SignalContext(context.Background())
 	defer stop()
 	ctx, hangups := CatchHangups(ctx)
-	defer hangups.Stop()
 	fmt.Println("ready") //nolint:forbidigo // the parent reads it
 	_ = hangups.Each(ctx, func(context.Context) {
 		fmt.Println("reload") //nolint:forbidigo // the parent reads it
 	})
 	fmt.Println(context.Cause(ctx)) //nolint:forbidigo // the parent reads it
+	hangups.Stop()
+	// A late one, at the worst moment: the status is not to be that of a death.
+	_ = syscall.Kill(syscall.Getpid(), syscall.SIGHUP)
 }
 
 func startHungUp(t *testing.T, terminal *os.File) (*exec.Cmd, *bufio.Scanner) {
