@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,20 +118,37 @@ func (a *act) freezeInCopy(ctx context.Context, worker *service) error {
 }
 
 // stopAt starts a worker so that it stops at the n-th piece of a COPY, and
-// returns how many COPY wait for their clients then.
+// returns how many COPY wait for their clients then. The others stand still until
+// it has: where all of them are quick, no COPY has a second piece.
 func (a *act) stopAt(ctx context.Context, db *pgx.Conn, worker *service, nth int) (copies int64, err error) {
 	if err := worker.kill(ctx); err != nil {
 		return 0, err
 	}
-	if err := worker.startDoomed(crashpoint.StopVariable + "=" + crashpoint.LoadInCopy.Nth(nth)); err != nil {
+	var errs []error
+	others := slices.DeleteFunc(a.of(kindWorker), func(other *service) bool { return other == worker })
+	for _, other := range others {
+		errs = append(errs, other.freeze())
+	}
+	errs = append(errs, worker.startDoomed(crashpoint.StopVariable+"="+crashpoint.LoadInCopy.Nth(nth)),
+		poll(ctx, raisePatience, worker.name+" to stop inside a COPY", func() (bool, error) { return stopped(ctx, worker.process), nil }))
+	for _, other := range others {
+		errs = append(errs, other.thaw())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return 0, err
 	}
-	if err := poll(ctx, raisePatience, worker.name+" to stop inside a COPY", func() (bool, error) { return stopped(ctx, worker.process), nil }); err != nil {
-		return 0, err
+	// Those of the others are over in no time, and it has only just begun itself.
+	const begun = 2 * time.Second
+	err = poll(ctx, begun, "a COPY that waits for its client", func() (bool, error) {
+		var err error
+		copies, err = count(ctx, db, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%COPY nexero.events %'
+			AND state = 'active' AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - interval '50 milliseconds'`)
+		return copies > 0, err
+	})
+	if late, err := overdue(err); !late {
+		return copies, err
 	}
-	// Those of the others are over in no time.
-	return count(ctx, db, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%COPY nexero.events %'
-		AND state = 'active' AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - interval '50 milliseconds'`)
+	return 0, nil // not here; see who calls
 }
 
 var errNoCopy = errors.New("the worker could not be made to stay inside a COPY")
