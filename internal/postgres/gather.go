@@ -122,7 +122,7 @@ func (l *load) settle(ctx context.Context, deliveries []*delivery, begin bool, k
 			l.own(d)
 		case e.digest != d.batch.Digest:
 			reused = append(reused, d)
-			d.entry = e // for now: whose id it is
+			d.entry = e // whose id it is, until the contents are compared
 		default:
 			d.entry = e
 			again = append(again, d)
